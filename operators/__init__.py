@@ -1,0 +1,1 @@
+"""Pure functions over tables: table in, table out. No paths, no state, no network."""

@@ -1,0 +1,155 @@
+"""The Arrow schema of every table, and the check that a table has it.
+
+A contract: other tools read these tables. Text stays in `SAMPLES`; every narrow column that
+aggregation needs stays out of it.
+"""
+
+import pyarrow as pa
+
+PROBLEMS = pa.schema(
+    [
+        pa.field("problem_id", pa.string(), nullable=False),
+        pa.field("prompt", pa.string(), nullable=False),
+        pa.field("answer", pa.string()),
+        pa.field("verifier", pa.string(), nullable=False),
+        pa.field("tests", pa.string()),
+        pa.field("level", pa.string()),
+        pa.field("meta", pa.string()),  # JSON
+    ]
+)
+
+SAMPLES = pa.schema(
+    [
+        pa.field("problem_id", pa.string(), nullable=False),
+        pa.field("sample_id", pa.int64(), nullable=False),
+        pa.field("completion", pa.string(), nullable=False),
+        pa.field("finish_reason", pa.string(), nullable=False),  # see FINISH_REASONS
+        pa.field("prompt_tokens", pa.int32(), nullable=False),
+        pa.field("completion_tokens", pa.int32(), nullable=False),
+        pa.field("sum_logprob", pa.float32()),  # nats, under the model at temperature 1
+        pa.field("self_certainty", pa.float32()),  # nats, mean over tokens of KL(uniform || model)
+        pa.field("seed", pa.int64()),
+        pa.field("error", pa.string()),
+    ]
+)
+
+FINISH_REASONS = ("stop", "length", "error")
+
+SCORES = pa.schema(
+    [
+        pa.field("problem_id", pa.string(), nullable=False),
+        pa.field("sample_id", pa.int64(), nullable=False),
+        pa.field("answer", pa.string()),  # canonical; null: none was found
+        pa.field("passed", pa.bool_()),  # null: the verifier could not decide
+        pa.field("score", pa.float32()),
+        pa.field("completion_tokens", pa.int32(), nullable=False),
+        pa.field("error", pa.string()),
+    ]
+)
+
+COUNTS = pa.schema(
+    [
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("task", pa.string(), nullable=False),
+        pa.field("problem_id", pa.string(), nullable=False),
+        pa.field("n", pa.int64(), nullable=False),
+        pa.field("c", pa.int64(), nullable=False),
+        pa.field("undecided", pa.int64(), nullable=False),
+        pa.field("distinct_answers", pa.int64(), nullable=False),
+        pa.field("completion_tokens", pa.int64(), nullable=False),
+        pa.field("stop_reason", pa.string()),  # fixed, r_reached, cap; null: not finished
+        pa.field("r", pa.int64()),  # null: a fixed number of samples
+        pa.field("cap", pa.int64()),
+        pa.field("nth_pass", pa.int64()),  # sample id of the r-th pass
+        pa.field("look", pa.int64()),  # samples at the last decision to go on; 0: there was none
+    ]
+)
+
+EXACT = pa.schema(
+    [
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("task", pa.string(), nullable=False),
+        pa.field("problem_id", pa.string(), nullable=False),
+        pa.field("p", pa.float64(), nullable=False),
+    ]
+)
+
+RATES = pa.schema(
+    [
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("task", pa.string(), nullable=False),
+        pa.field("problem_id", pa.string(), nullable=False),
+        pa.field("estimate", pa.float64(), nullable=False),  # unbiased under the stopping rule
+        pa.field("low", pa.float64(), nullable=False),
+        pa.field("high", pa.float64(), nullable=False),
+        pa.field("level", pa.float64(), nullable=False),
+    ]
+)
+
+COSTS = pa.schema(
+    [
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("task", pa.string(), nullable=False),
+        pa.field("parameters", pa.int64(), nullable=False),
+        pa.field("samples", pa.int64(), nullable=False),
+        pa.field("prompt_tokens", pa.int64(), nullable=False),  # each prefill counted once
+        pa.field("completion_tokens", pa.int64(), nullable=False),
+        pa.field("flops", pa.float64(), nullable=False),  # 2 x parameters x tokens
+        pa.field("engine_seconds", pa.float64(), nullable=False),
+    ]
+)
+
+CURVES = pa.schema(
+    [
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("model", pa.string()),
+        pa.field("task", pa.string(), nullable=False),
+        pa.field("x", pa.float64(), nullable=False),
+        pa.field("estimate", pa.float64(), nullable=False),
+        pa.field("low", pa.float64(), nullable=False),
+        pa.field("high", pa.float64(), nullable=False),
+        pa.field("level", pa.float64(), nullable=False),
+    ]
+)
+
+LAWS = pa.schema(
+    [
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("family", pa.string(), nullable=False),
+        pa.field("model", pa.string()),  # null: a law over models
+        pa.field("task", pa.string(), nullable=False),
+        pa.field("parameters", pa.string(), nullable=False),  # JSON: name -> value
+        pa.field("intervals", pa.string(), nullable=False),  # JSON: name -> [low, high], 95%
+        pa.field("goodness", pa.string(), nullable=False),  # JSON: name -> value
+        pa.field("converged", pa.bool_(), nullable=False),
+        pa.field("status", pa.string(), nullable=False),  # a sentence
+        pa.field("chosen", pa.bool_(), nullable=False),  # the family that "auto" picked
+        pa.field("held_out", pa.string()),  # the model that the fit did not see
+        pa.field("law", pa.string(), nullable=False),  # JSON of FittedLaw.to_dict
+    ]
+)
+
+
+def check(table: pa.Table, schema: pa.Schema, name: str) -> pa.Table:
+    """Return `table` with the columns of `schema`, in its order and types.
+
+    Raises:
+        ValueError: a column is missing, of a type that does not convert, or null where a value
+            is required. The message names the table, the column and the types.
+    """
+    columns = []
+    for field in schema:
+        if field.name not in table.column_names:
+            raise ValueError(f"{name}: column {field.name} is missing; it has {table.column_names}")
+        column = table.column(field.name)
+        if column.type != field.type:
+            try:
+                column = column.cast(field.type)
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+                raise ValueError(
+                    f"{name}: column {field.name} is {column.type}, must be {field.type} ({error})"
+                ) from None
+        if not field.nullable and column.null_count:
+            raise ValueError(f"{name}: column {field.name} has {column.null_count} nulls")
+        columns.append(column)
+    return pa.Table.from_arrays(columns, schema=schema)

@@ -1,0 +1,229 @@
+"""The passlaw command: verbs -> stages, and exit codes; nothing else.
+
+Exit codes: 0 done, 1 finished with named failures, 2 bad input, 130 interrupted.
+"""
+
+import contextlib
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import click
+from rich.console import Console
+
+from pipelines import run as runs
+from pipelines.config import Sweep, load, parse
+from pipelines.errors import UserError
+from pipelines.run import Run
+from pipelines.store import Store
+
+DONE, WITH_FAILURES, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+_target = click.argument("target", metavar="SWEEP.yaml|RUN", type=click.Path(path_type=Path))
+_overrides = click.option(
+    "-o", "overrides", multiple=True, metavar="KEY.SUB=VALUE",
+    help="Override a value of the sweep, as in -o allocation.cap=20000. May be repeated.",
+)  # fmt: skip
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(runs.version(), prog_name="passlaw")
+def passlaw() -> None:
+    """Sample language models at scale, measure what they pass, and fit the laws of its growth."""
+
+
+@passlaw.command()
+@_target
+@_overrides
+def run(target: Path, overrides: tuple[str, ...]) -> int:
+    """Sample, score, fit and report; goes on where an earlier run stopped."""
+    sweep = _sweep(target, overrides)
+    with runs.opened(sweep) as opened:
+        code = _sample(opened)
+        if code == INTERRUPTED:
+            return code
+        code = max(code, _score(opened))
+        _fit(opened)
+        _report(opened)
+        _track(opened)
+    return code
+
+
+@passlaw.command()
+@_target
+@_overrides
+def sample(target: Path, overrides: tuple[str, ...]) -> int:
+    """Draw the samples that are missing, scored as they come."""
+    with runs.opened(_sweep(target, overrides)) as opened:
+        return _sample(opened)
+
+
+@passlaw.command()
+@_target
+@_overrides
+def score(target: Path, overrides: tuple[str, ...]) -> int:
+    """Score what is not scored, or was against other answers; then count."""
+    sweep = _sweep(target, overrides)
+    # A sweep file may hold new answers; a run directory keeps the problems that it was asked.
+    opening = runs.reopened(sweep) if target.is_dir() else runs.opened(sweep, for_sampling=False)
+    with opening as opened:
+        return _score(opened)
+
+
+@passlaw.command()
+@_target
+@_overrides
+def fit(target: Path, overrides: tuple[str, ...]) -> int:
+    """Fit coverage and PassUntil laws to the counts."""
+    with runs.reopened(_sweep(target, overrides)) as opened:
+        _fit(opened)
+    return DONE
+
+
+@passlaw.command()
+@_target
+@_overrides
+def report(target: Path, overrides: tuple[str, ...]) -> int:
+    """Draw the report, and track it in MLflow."""
+    with runs.reopened(_sweep(target, overrides)) as opened:
+        _report(opened)
+        _track(opened)
+    return DONE
+
+
+@passlaw.command()
+@_target
+def status(target: Path) -> int:
+    """Tell what of a run is done."""
+    from pipelines.status import show
+
+    with runs.reopened(_sweep(target, ()), write=False) as opened:
+        show(opened, Console())
+    return DONE
+
+
+@passlaw.command()
+def doctor() -> int:
+    """Say what this machine can run, and how to get the rest."""
+    from pipelines.doctor import examine, show
+
+    findings = examine()
+    show(findings, Console())
+    return DONE if all(finding.fine or finding.optional for finding in findings) else WITH_FAILURES
+
+
+@passlaw.group()
+def ladder() -> None:
+    """The ladder: tiny models of known truth."""
+
+
+@ladder.command()
+@click.argument("rungs", nargs=-1, metavar="[RUNG]...")
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("ladder"),
+    show_default=True, help="Folder for the checkpoints, one folder a rung.",
+)  # fmt: skip
+@click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True,
+              help="Processes, each of one thread.")  # fmt: skip
+@click.option("--force", is_flag=True, help="Train again what is there.")
+def train(rungs: tuple[str, ...], out: Path, jobs: int, force: bool) -> int:
+    """Train the ladder, or only the RUNGs named; the same seed gives the same weights."""
+    from pipelines import ladder as rung_ladder
+
+    rung_ladder.train(rungs, out, jobs=jobs, force=force)
+    return DONE
+
+
+def _sweep(target: Path, overrides: tuple[str, ...]) -> Sweep:
+    """Read a sweep file, or the sweep that a run directory records."""
+    if not target.is_dir():
+        return load(target, overrides)
+    sweep, _ = Store.at(str(target)).read_sweep()
+    values = sweep.model_dump(mode="json") | {"run": str(target)}
+    return parse(values, source=str(target / "sweep.yaml"), overrides=overrides)
+
+
+def _sample(opened: Run) -> int:
+    from pipelines.progress import Display
+    from pipelines.sample import sample as draw
+
+    sampled = draw(opened, Display())
+    for lost in sampled.quarantined:
+        _note(f"quarantined {lost.path}: {lost.reason}; moved to {lost.moved_to} and redone")
+    for failure in sampled.failures:
+        _note(f"failed: {failure}")
+    if sampled.restarts:
+        _note(f"{sampled.restarts} actors died and were replaced")
+    if sampled.interrupted:
+        _say("sample", f"stopped; {sampled.drawn:,} samples drawn. The same command goes on")
+        return INTERRUPTED
+    _say("sample", f"{sampled.drawn:,} samples drawn" if sampled.drawn else "nothing to do")
+    return WITH_FAILURES if sampled.failures else DONE
+
+
+def _score(opened: Run) -> int:
+    from pipelines.score import score as score_all
+
+    scored = score_all(opened)
+    for lost in scored.quarantined:
+        _note(f"quarantined {lost.path}: {lost.reason}; moved to {lost.moved_to}")
+    counts = scored.counts
+    _say("score", f"{counts['n'].sum():,} samples, {counts['c'].sum():,} passed")
+    if scored.incomplete:
+        _note(f"{scored.incomplete:,} problems still lack samples; run sample")
+        return WITH_FAILURES
+    return DONE
+
+
+def _fit(opened: Run) -> None:
+    from pipelines.fit import fit as fit_all
+
+    _say("fit", "laws written" if fit_all(opened) else "nothing to do")
+
+
+def _report(opened: Run) -> None:
+    from pipelines.report import report as draw
+
+    draw(opened)
+    _say("report", str(opened.store.report_path))
+
+
+def _track(opened: Run) -> None:
+    from pipelines.tracking import track_run
+
+    where = track_run(opened)
+    if where is not None:
+        _say("track", where)
+
+
+def _say(stage: str, text: str) -> None:
+    click.echo(f"{stage:<7} {text}")
+
+
+def _note(text: str) -> None:
+    click.echo(f"passlaw: {text}", err=True)
+
+
+@contextlib.contextmanager
+def _errors() -> Iterator[None]:
+    """Turn errors into exit codes."""
+    try:
+        yield
+    except UserError as error:
+        _note(f"error: {error}")
+        sys.exit(BAD_INPUT)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(BAD_INPUT)
+    except (KeyboardInterrupt, click.Abort):
+        _note("interrupted; the same command goes on where this one stopped")
+        sys.exit(INTERRUPTED)
+
+
+def main() -> NoReturn:
+    """Run the command line."""
+    logging.basicConfig(format="passlaw: %(message)s", level=logging.WARNING)
+    with _errors():
+        sys.exit(passlaw.main(standalone_mode=False))

@@ -1,0 +1,383 @@
+"""The sweep: one YAML file, checked at birth by typed models; its errors name field and value.
+
+Knows what a sweep says; not where a run lives, nor whether a model's files are there.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from pipelines.errors import UserError
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+"""A name that may be part of a path: letters, digits, dot, underscore, hyphen."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Decoding(_Section):
+    """How completions are drawn from a model's distribution."""
+
+    temperature: float = Field(default=1.0, ge=0, le=100)
+    """0 is greedy."""
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    top_k: int | None = Field(default=None, ge=1)
+    max_tokens: int = Field(default=256, ge=1)
+    stop: tuple[Annotated[str, Field(min_length=1)], ...] = Field(default=(), strict=False)
+    """A completion ends before the first of these."""
+
+
+class TransformersEngine(_Section):
+    """Any Hugging Face causal language model, embedded in the process."""
+
+    engine: Literal["transformers"] = "transformers"
+    name: Name
+    path: str = Field(min_length=1)
+    """A folder, a model name on the Hugging Face hub, or `ladder:NAME` for one of ours."""
+    parameters: int | None = Field(default=None, ge=1)
+    """Size for the laws; read from the checkpoint where not given."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    batch: int = Field(default=4_096, ge=1)
+    """Most rows in one forward pass."""
+
+
+class SimulatedEngine(_Section):
+    """No model at all: passes with known probabilities, to test pipelines and intervals."""
+
+    engine: Literal["simulated"]
+    name: Name
+    parameters: int = Field(ge=1)
+    rate: float = Field(gt=0, lt=1)
+    """Mean pass rate; each problem has its own rate around it, on the log scale."""
+    spread: float = Field(default=1.0, ge=0)
+    """Standard deviation of the log rates between problems."""
+    samples_per_second: float | None = Field(default=None, gt=0)
+    """Slows the engine down to this rate; None runs at full speed."""
+
+
+Model = Annotated[TransformersEngine | SimulatedEngine, Field(discriminator="engine")]
+
+
+class ArithmeticTask(_Section):
+    """Held-out problems of the ladder's own tasks."""
+
+    source: Literal["arithmetic"] = "arithmetic"
+    name: Name
+    """One of the ladder's tasks."""
+    problems: int = Field(default=50, ge=1)
+
+
+class FileTask(_Section):
+    """Problems from a JSON Lines or Parquet file."""
+
+    source: Literal["file"]
+    name: Name
+    path: str = Field(min_length=1)
+    """Relative to the sweep file."""
+    verifier: Literal["exact", "numeric"] = "exact"
+    fields: dict[Literal["problem_id", "prompt", "answer", "level"], str] = Field(
+        default_factory=dict
+    )
+    """Column of the file for each field, where its name differs."""
+    template: str = "{prompt}"
+    """What the model is given; {prompt} stands for the problem's prompt."""
+    limit: int | None = Field(default=None, ge=1)
+    """Take only the first problems of the file."""
+
+    @field_validator("template")
+    @classmethod
+    def _has_prompt(cls, value: str) -> str:
+        if "{prompt}" not in value:
+            raise ValueError("must contain {prompt}")
+        return value
+
+
+Task = Annotated[ArithmeticTask | FileTask, Field(discriminator="source")]
+
+
+class FixedAllocation(_Section):
+    """The same number of samples for every problem."""
+
+    kind: Literal["fixed"]
+    n: int = Field(ge=1)
+
+
+class UntilAllocation(_Section):
+    """Samples until r have passed, at most a cap; decided at the ends of complete rounds."""
+
+    kind: Literal["until"] = "until"
+    r: int = Field(default=5, ge=2)
+    """Passes that settle a problem. After one pass no unbiased estimate exists, so at least 2."""
+    cap: int = Field(default=100_000, ge=1)
+    first_round: int = Field(default=1_000, ge=1)
+    growth: float = Field(default=2.0, ge=1.1)
+    """Each round ends at this multiple of the samples of the one before."""
+
+
+Allocation = Annotated[FixedAllocation | UntilAllocation, Field(discriminator="kind")]
+
+
+class Fit(_Section):
+    """What is estimated from the counts."""
+
+    k: tuple[Annotated[int, Field(ge=1)], ...] | None = Field(default=None, strict=False)
+    """Tries at which coverage is reported; None spaces them evenly up to what was measured."""
+    family: Literal["auto", "exponentiated_power_law", "beta_binomial"] = "auto"
+    hold_out: str | None = "largest"
+    """Model that the task law does not see and is asked to predict: a name, `largest`, or null."""
+    level: float = Field(default=0.95, gt=0, lt=1)
+
+
+class Resources(_Section):
+    """How a run uses the machine."""
+
+    engines: int = Field(default=1, ge=1)
+    """Engine actors."""
+    scorers: int = Field(default=1, ge=1)
+    engine_cpus: float = Field(default=1.0, gt=0)
+    engine_gpus: float = Field(default=0.0, ge=0)
+    unit_samples: int = Field(default=32_768, ge=1)
+    """Most samples in one unit of work, which is one Parquet file."""
+    address: str | None = None
+    """A Ray cluster to join; None starts one on this machine, for this run."""
+
+
+class Tracking(_Section):
+    """Where MLflow writes."""
+
+    enabled: StrictBool = True
+    uri: str | None = None
+    """None: MLFLOW_TRACKING_URI, or a SQLite file mlflow.db in the working directory."""
+
+
+class Sweep(_Section):
+    """Models x tasks under one decoding and one allocation."""
+
+    name: Name
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    run: str | None = None
+    """The run directory, relative to the working directory; None: runs/NAME."""
+    models: tuple[Model, ...] = Field(min_length=1, strict=False)
+    tasks: tuple[Task, ...] = Field(min_length=1, strict=False)
+    decoding: Decoding = Decoding()
+    allocation: Allocation = UntilAllocation()
+    fit: Fit = Fit()
+    resources: Resources = Resources()
+    tracking: Tracking = Tracking()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for field, sections in (("models", self.models), ("tasks", self.tasks)):
+            names = [section.name for section in sections]
+            repeated = sorted({name for name in names if names.count(name) > 1})
+            if repeated:
+                raise ValueError(f"{field}: name {repeated[0]!r} is used twice; names must differ")
+        if isinstance(self.allocation, FixedAllocation) and self.fit.k:
+            largest = max(self.fit.k)
+            if largest > self.allocation.n:
+                raise ValueError(
+                    f"fit.k: {largest} is larger than allocation.n = {self.allocation.n}; raise n, "
+                    "or read coverage beyond n from the fitted law"
+                )
+        held_out = self.fit.hold_out
+        names = [model.name for model in self.models]
+        if held_out not in (None, "largest", *names):
+            raise ValueError(
+                f"fit.hold_out: {held_out!r} is not a model; allowed are null, largest, "
+                + ", ".join(names)
+            )
+        return self
+
+    @property
+    def run_path(self) -> str:
+        """The run directory as it was asked for."""
+        return self.run if self.run is not None else f"runs/{self.name}"
+
+    def to_yaml(self) -> str:
+        """Return the resolved sweep, every default spelled out."""
+        return str(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False))
+
+    def digest(self) -> str:
+        """Return a hash of everything that the sweep says."""
+        return digest(self.model_dump(mode="json"))
+
+
+def digest(value: Any, size: int = 8) -> str:
+    """Return the hash, in hex, of a JSON value: the same for the same meaning."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=size).hexdigest()
+
+
+def load(path: Path, overrides: Sequence[str] = ()) -> Sweep:
+    """Read a sweep file, apply `key.sub=value` overrides, and check it.
+
+    Paths inside the file are made absolute, relative to the file's folder.
+
+    Raises:
+        UserError: the file is missing or no YAML, or a value is wrong; names file, field, value
+            and what is allowed.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such sweep file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({error})") from None
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}: " if mark else ""
+        raise UserError(
+            f"{path}: {where}not valid YAML ({getattr(error, 'problem', error)})"
+        ) from None
+    return parse(values, source=str(path), folder=path.absolute().parent, overrides=overrides)
+
+
+def parse(
+    values: Any, *, source: str, folder: Path | None = None, overrides: Sequence[str] = ()
+) -> Sweep:
+    """Check plain values (as YAML gives them) and return the sweep; errors as in `load`."""
+    if not isinstance(values, Mapping):
+        raise UserError(f"{source}: must hold a mapping with name, models and tasks")
+    plain = json.loads(json.dumps(values, default=str))
+    plain = {key: value for key, value in plain.items() if key != "passlaw"}
+    for override in overrides:
+        _override(plain, override)
+    _fill_kinds(plain)
+    try:
+        sweep = Sweep.model_validate(plain)
+    except ValidationError as error:
+        raise UserError(f"{source}: {_describe(error)}") from None
+    return _absolute(sweep, folder) if folder is not None else sweep
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    """Set one value by its dotted key; list items by position or by their name."""
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise UserError(f"-o {override}: must look like key.sub=value")
+    *parents, last = key.split(".")
+    at: Any = values
+    for parent in parents:
+        if isinstance(at, list):
+            at = _item(at, parent, override)
+        elif isinstance(at, dict):
+            at = at.setdefault(parent, {})
+        else:
+            raise UserError(f"-o {override}: {parent} is not a section")
+    value = yaml.safe_load(text)
+    if isinstance(at, list):
+        at[at.index(_item(at, last, override))] = value
+    elif isinstance(at, dict):
+        at[last] = value
+    else:
+        raise UserError(f"-o {override}: {'.'.join(parents)} is not a section")
+
+
+def _item(items: list[Any], key: str, override: str) -> Any:
+    if key.isdigit() and int(key) < len(items):
+        return items[int(key)]
+    for item in items:
+        if isinstance(item, dict) and str(item.get("name")) == key:
+            return item
+    raise UserError(f"-o {override}: there is no item {key!r}; use a position from 0 or a name")
+
+
+def _fill_kinds(values: dict[str, Any]) -> None:
+    """Name the default engine, source and allocation, so that errors speak of one kind only."""
+    for field, tag, default in (
+        ("models", "engine", "transformers"),
+        ("tasks", "source", "arithmetic"),
+    ):
+        for item in values.get(field) or () if isinstance(values.get(field), list) else ():
+            if isinstance(item, dict):
+                item.setdefault(tag, "file" if field == "tasks" and "path" in item else default)
+    allocation = values.get("allocation")
+    if isinstance(allocation, dict):
+        allocation.setdefault("kind", "fixed" if "n" in allocation else "until")
+
+
+def _describe(wrong: ValidationError) -> str:
+    """Say the first error in a line: field, what is wrong, the value, what is allowed."""
+    # A misspelt key also leaves its section without the right one: the misspelling comes first.
+    error = min(wrong.errors(), key=lambda error: error["type"] != "extra_forbidden")
+    location = [part for part in error["loc"] if part not in _TAGS]
+    field = ".".join(str(part) for part in location)
+    kind, context = error["type"], error.get("ctx", {})
+    if kind == "extra_forbidden":
+        allowed = ", ".join(_allowed_keys(tuple(error["loc"][:-1])))
+        return f"{field}: unknown key; allowed here are {allowed}"
+    if kind == "missing":
+        return f"{field}: required, but missing"
+    if kind == "union_tag_invalid":
+        tag = str(context["discriminator"]).strip("'")
+        return f"{field}.{tag}: is {context['tag']!r}; allowed are {context['expected_tags']}"
+    if kind == "value_error" and not field:
+        return str(context["error"])
+    message = str(context["error"]) if kind == "value_error" else error["msg"]
+    message = message.replace("Input should be", "must be").replace("String should", "must")
+    return f"{field}: is {error['input']!r}, {message[0].lower()}{message[1:]}"
+
+
+_TAGS = {"transformers", "simulated", "arithmetic", "file", "fixed", "until"}
+_SECTIONS: Mapping[str, type[_Section]] = {
+    "decoding": Decoding,
+    "fit": Fit,
+    "resources": Resources,
+    "tracking": Tracking,
+    "transformers": TransformersEngine,
+    "simulated": SimulatedEngine,
+    "arithmetic": ArithmeticTask,
+    "file": FileTask,
+    "fixed": FixedAllocation,
+    "until": UntilAllocation,
+}
+
+
+def _allowed_keys(location: tuple[str | int, ...]) -> list[str]:
+    section: type[_Section] = Sweep
+    for part in location:
+        section = _SECTIONS.get(str(part), section)
+    return list(section.model_fields)
+
+
+def _absolute(sweep: Sweep, folder: Path) -> Sweep:
+    """Resolve the paths of inputs against the sweep file's folder."""
+    models = tuple(
+        model.model_copy(update={"path": str(folder / model.path)})
+        if isinstance(model, TransformersEngine) and _is_local(model.path, folder)
+        else model
+        for model in sweep.models
+    )
+    tasks = tuple(
+        task.model_copy(update={"path": str(folder / task.path)})
+        if isinstance(task, FileTask) and "://" not in task.path
+        else task
+        for task in sweep.tasks
+    )
+    return sweep.model_copy(update={"models": models, "tasks": tasks})
+
+
+def _is_local(path: str, folder: Path) -> bool:
+    """Whether a model's path is a folder rather than a ladder rung or a name on the hub."""
+    if path.startswith("ladder:"):
+        return False
+    return path.startswith((".", "/", "~")) or path.count("/") != 1 or (folder / path).exists()

@@ -1,0 +1,67 @@
+"""What an engine is: two verbs, and the tables and arrays that pass through them.
+
+Knows requests and decoding; not stores, units, scoring or Ray.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pipelines.config import Decoding
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """Samples wanted of one problem."""
+
+    problem_id: str
+    prompt: str
+    sample_ids: NDArray[np.int64] = field(repr=False)
+    """[S] ids, ascending."""
+    seeds: NDArray[np.int64] = field(repr=False)
+    """[S] one 63-bit seed for each sample."""
+    answer: str | None = None
+    """The right answer. Only the simulated engine reads it: it has to know what a pass is."""
+
+
+class Engine(Protocol):
+    """A model behind two verbs. Built inside the process that runs it."""
+
+    def generate(self, requests: Sequence[Request], decoding: Decoding) -> pa.Table:
+        """Draw every sample of every request.
+
+        Returns:
+            A table of schema `operators.schemas.SAMPLES`, in the order of the requests and their
+            sample ids. `completion_tokens` counts the end token, `sum_logprob` and
+            `self_certainty` are those of the model before temperature, top-k and top-p.
+            A prompt that the model cannot take gives rows with finish_reason "error" and the
+            reason in `error`.
+        """
+        ...
+
+    def likelihood(
+        self,
+        prompts: Sequence[str],
+        completions: Sequence[str],
+        decoding: Decoding | None = None,
+    ) -> NDArray[np.float64]:
+        """Return log p(completion, then end | prompt) for each pair, in nats, by teacher forcing.
+
+        Args:
+            prompts: what the model continues.
+            completions: one for each prompt.
+            decoding: the distribution is that of this decoding (its temperature, top-k and
+                top-p); None for the model itself.
+        """
+        ...
+
+    def unique_tokens(self) -> bool:
+        """Whether every text has exactly one spelling in tokens, as with a character tokenizer.
+
+        Only then is the likelihood of a text the probability that the engine writes it.
+        """
+        ...

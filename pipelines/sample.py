@@ -1,0 +1,227 @@
+"""Stage 1: problems -> samples, scored as they come.
+
+Lists what is there, has the rest drawn, and stops when every problem is settled. Interrupt it at
+any moment and start it again: the same samples will be there, each once.
+"""
+
+import json
+import signal
+import threading
+from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+
+import polars as pl
+
+from operators.schemas import EXACT
+from pipelines.config import digest
+from pipelines.progress import Display
+from pipelines.run import Run
+from pipelines.scheduler import Scheduler, Tally
+from pipelines.score import refresh
+from pipelines.store import Quarantined
+from pipelines.units import Cell, Unit
+
+
+@dataclass(kw_only=True)
+class Sampled:
+    """What a sampling stage did."""
+
+    drawn: int = 0
+    """Samples drawn by this invocation."""
+    failures: list[str] = field(default_factory=list)
+    """Samples recorded as failed, with the reason; one line each."""
+    quarantined: list[Quarantined] = field(default_factory=list)
+    restarts: int = 0
+    """Actors that died and were replaced."""
+    interrupted: bool = False
+
+
+class Interruption:
+    """Counts how often the user asked to stop."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def __call__(self, signum: int, frame: FrameType | None) -> None:
+        """Count a signal; the second one gives up at once."""
+        self.asked += 1
+        if self.asked > 1:
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def interruptions() -> Iterator[Interruption]:
+    """Turn Ctrl-C and SIGTERM into a count, so that a unit in flight can be finished."""
+    interruption = Interruption()
+    if threading.current_thread() is not threading.main_thread():
+        yield interruption
+        return
+    before = {number: signal.signal(number, interruption) for number in _SIGNALS}
+    try:
+        yield interruption
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def sample(run: Run, display: Display) -> Sampled:
+    """Draw what is missing of a run.
+
+    Raises:
+        UserError: a model does not load, or another process took the run over.
+    """
+    outcome = Sampled()
+    # Once more after the end: a file may have been lost to quarantine, or left by a process that
+    # was killed, between the listing and the last commit.
+    while True:
+        held = refresh(run)
+        outcome.quarantined += held.quarantined
+        scheduler = _scheduler(run, held.tallies)
+        exact = _ExactTable(run)
+        if scheduler.finished and not exact.unknown:
+            return outcome
+        _draw(run, scheduler, exact, display, outcome)
+        if outcome.interrupted:
+            return outcome
+
+
+def _scheduler(run: Run, tallies: list[Tally]) -> Scheduler:
+    return Scheduler(
+        problems={cell: run.problem_ids(cell.task) for cell in run.cells},
+        allocation=run.allocation,
+        unit_samples=run.sweep.resources.unit_samples,
+        committed=tallies,
+    )
+
+
+def _draw(
+    run: Run, scheduler: Scheduler, exact: "_ExactTable", display: Display, outcome: Sampled
+) -> None:
+    """Keep the engines busy until the scheduler has no more for them."""
+    # Ray takes a second to import; a run that is complete never gets here.
+    from pipelines.actors import Done, Exact, Failed, Plan, Pool
+
+    sweep = run.sweep
+    plan = Plan(
+        store=run.store,
+        token=run.token,
+        models={model.name: model for model in run.models},
+        decoding=sweep.decoding,
+        run_seed=sweep.seed,
+        cell_keys={cell: run.cell_key(cell) for cell in run.cells},
+        asked=run.asked,
+        r=run.allocation.r or 0,
+    )
+    reasons: dict[Unit, str] = {}
+    before = scheduler.progress().samples
+    with interruptions() as interruption, Pool(plan, sweep.resources) as pool, display:
+        display.update(scheduler.progress(), "starting", force=True)
+        while pool.busy or not (scheduler.finished and not exact.unknown):
+            if interruption.asked and not pool.busy:
+                break
+            if not interruption.asked:
+                for engine, loaded in pool.free():
+                    unit = scheduler.next(loaded, pool.loaded())
+                    if unit is not None:
+                        if exact.ask(unit.cell):
+                            pool.submit(engine, unit.cell)
+                        pool.submit(engine, unit)
+                    elif (cell := exact.next()) is not None:
+                        pool.submit(engine, cell)
+            for event in pool.wait(timeout=0.5):
+                match event:
+                    case Done(tally=tally):
+                        scheduler.done(tally)
+                        if tally.unit in reasons:
+                            outcome.failures.append(_failure(tally.unit, reasons[tally.unit]))
+                    case Failed(unit=unit, reason=reason, blamed=blamed):
+                        if scheduler.failed(unit, blamed=blamed) is not None:
+                            reasons[unit] = reason
+                            pool.record_failure(unit, reason)
+                    case Exact(cell=cell, p=p, lost=lost):
+                        exact.record(cell, p, lost=lost)
+            note = "finishing units in flight (Ctrl-C again to drop them)"
+            display.update(scheduler.progress(), note if interruption.asked else "")
+        display.update(
+            scheduler.progress(), "done" if scheduler.finished else "stopped", force=True
+        )
+        outcome.restarts += pool.restarts
+        outcome.interrupted = interruption.asked > 0 and not scheduler.finished
+    outcome.drawn += scheduler.progress().samples - before
+
+
+def _failure(unit: Unit, reason: str) -> str:
+    return (
+        f"{unit.cell.model} on {unit.cell.task}: problem {unit.problems[0]}: samples {unit.start} "
+        f"to {unit.stop - 1} were recorded as failed: {reason}"
+    )
+
+
+class _ExactTable:
+    """exact.parquet, and which cells it still has to hear about."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._keys = {f"{cell.model}/{cell.task}": self._key(cell) for cell in run.cells}
+        known = json.loads(run.store.result_inputs("exact") or "{}")
+        self._known: dict[str, str] = {
+            name: key for name, key in known.items() if self._keys.get(name, key) == key
+        }
+        table = run.store.read_result("exact")
+        empty = pl.DataFrame(pl.from_arrow(EXACT.empty_table()))
+        self._table = table if table is not None else empty
+        self._asked: set[Cell] = set()
+        self._lost: Counter[Cell] = Counter()
+        self._waiting = deque(
+            cell for cell in run.cells if f"{cell.model}/{cell.task}" not in self._known
+        )
+
+    @property
+    def unknown(self) -> bool:
+        """Whether any cell is still to be computed."""
+        return any(f"{cell.model}/{cell.task}" not in self._known for cell in self._run.cells)
+
+    def ask(self, cell: Cell) -> bool:
+        """Whether a cell is to be computed now; asks for each once."""
+        if cell in self._asked or f"{cell.model}/{cell.task}" in self._known:
+            return False
+        self._asked.add(cell)
+        return True
+
+    def next(self) -> Cell | None:
+        """Return a cell that no unit asked for."""
+        while self._waiting:
+            cell = self._waiting.popleft()
+            if self.ask(cell):
+                return cell
+        return None
+
+    def record(self, cell: Cell, p: object, *, lost: bool) -> None:
+        """Write what was computed; None means that this cell has no exact probabilities."""
+        self._lost[cell] += lost
+        if lost and self._lost[cell] < 3:
+            self._asked.discard(cell)
+            self._waiting.append(cell)
+            return
+        other = (pl.col("model") != cell.model) | (pl.col("task") != cell.task)
+        self._table = self._table.filter(other)
+        if p is not None:
+            names = self._run.problem_ids(cell.task)
+            where = {"model": pl.lit(cell.model), "task": pl.lit(cell.task)}
+            new = pl.DataFrame({"problem_id": names, "p": p}).with_columns(**where)
+            self._table = pl.concat([self._table, new.select(self._table.columns)])
+        self._known[f"{cell.model}/{cell.task}"] = self._key(cell)
+        self._run.store.write_result("exact", self._table, json.dumps(self._known))
+
+    def _key(self, cell: Cell) -> str:
+        asked = self._run.problems[cell.task][: self._run.asked[cell.task]]
+        return digest([self._run.cell_key(cell), asked.select(_ANSWERS).to_pylist()])
+
+
+_ANSWERS = ["problem_id", "answer", "verifier"]

@@ -1,0 +1,223 @@
+"""Which unit next, what to retry, what to split: a state machine without Ray, clock or files.
+
+It holds counts, not text. A cell is planned in rounds: every unit of a round is counted before
+the allocation decides on the next, so what finishes first can bias nothing.
+"""
+
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from operators.allocate import Allocation, Decision, IntArray, decide
+from pipelines.units import Cell, Unit, covered, missing
+
+ATTEMPTS = 3
+"""Times that a unit is tried before it is split, or given up if it has one problem."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """What a committed unit holds, as far as decisions need it."""
+
+    unit: Unit
+    passed: int
+    """Samples that passed."""
+    first_passes: Mapping[str, Sequence[int]]
+    """The first r sample ids that passed, for each problem with any."""
+
+
+def tally(unit: Unit, scores: pa.Table, r: int | None) -> Tally:
+    """Return what decisions need of a unit's scores; no first passes if r is None or 0."""
+    narrow = scores.select(["problem_id", "sample_id", "passed"])
+    passed = pl.DataFrame(pl.from_arrow(narrow)).filter("passed")
+    first: dict[str, list[int]] = {}
+    if r:
+        ids = passed.group_by("problem_id").agg(pl.col("sample_id").bottom_k(r).sort())
+        first = dict(ids.iter_rows())
+    return Tally(unit=unit, passed=passed.height, first_passes=first)
+
+
+@dataclass
+class _CellState:
+    """One cell: its problems, what is committed, and what the current round still lacks."""
+
+    cell: Cell
+    problems: tuple[str, ...]
+    tallies: list[Tally] = field(default_factory=list)
+    waiting: deque[Unit] = field(default_factory=deque)
+    in_flight: int = 0
+    finished: bool = False
+    decision: Decision | None = None
+    samples: int = 0
+    passes: int = 0
+    target: int = 0
+    """Samples at the end of the current round."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far the work is."""
+
+    samples: int
+    passes: int
+    settled: int
+    problems: int
+    units_done: int
+    units_open: int
+    """Units planned and not done; later rounds may add to them."""
+    samples_left: float
+    """Expected number of samples still to draw."""
+
+
+class Scheduler:
+    """Hands out units until every problem of every cell is settled."""
+
+    def __init__(
+        self,
+        problems: Mapping[Cell, tuple[str, ...]],
+        allocation: Allocation,
+        unit_samples: int,
+        committed: Iterable[Tally] = (),
+    ) -> None:
+        self._allocation = allocation
+        self._unit_samples = unit_samples
+        self._cells = {
+            cell: _CellState(cell=cell, problems=names) for cell, names in problems.items()
+        }
+        self._attempts: Counter[tuple[Cell, str]] = Counter()
+        self._units_done = 0
+        for tally in committed:
+            self._add(tally)
+        for state in self._cells.values():
+            self._plan(state)
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing waits and nothing is in flight."""
+        return all(state.finished for state in self._cells.values())
+
+    def next(self, loaded: str | None, loaded_elsewhere: Iterable[str] = ()) -> Unit | None:
+        """Hand out a unit, for an engine that has the model `loaded`; None if none waits.
+
+        An engine stays with its model while that has work, because loading another costs; then it
+        prefers a model that no other engine has.
+        """
+        ready = [state for state in self._cells.values() if state.waiting]
+        if not ready:
+            return None
+        elsewhere = set(loaded_elsewhere)
+        state = min(
+            ready,
+            key=lambda state: (state.cell.model != loaded, state.cell.model in elsewhere),
+        )
+        state.in_flight += 1
+        return state.waiting.popleft()
+
+    def done(self, tally: Tally) -> None:
+        """Record that a unit was committed; plans the next round if it was the round's last."""
+        state = self._cells[tally.unit.cell]
+        state.in_flight -= 1
+        self._units_done += 1
+        self._add(tally)
+        self._plan(state)
+
+    def failed(self, unit: Unit, *, blamed: bool = True) -> Unit | None:
+        """Record that a unit was not done; it will be handed out again, or split.
+
+        Args:
+            unit: the unit.
+            blamed: False if it only waited behind the one that failed.
+
+        Returns:
+            The unit, if nothing is left but to record its samples as failed; it then counts as
+            in flight until `done`.
+        """
+        state = self._cells[unit.cell]
+        key = (unit.cell, unit.name)
+        self._attempts[key] += blamed
+        if self._attempts[key] < ATTEMPTS:
+            again: tuple[Unit, ...] = (unit,)
+        elif len(unit.problems) > 1:
+            again = unit.halves()
+        else:
+            return unit
+        state.in_flight -= 1
+        state.waiting.extendleft(reversed(again))
+        return None
+
+    def progress(self) -> Progress:
+        """Return how far the work is."""
+        states = self._cells.values()
+        return Progress(
+            samples=sum(state.samples for state in states),
+            passes=sum(state.passes for state in states),
+            settled=sum(
+                int(state.decision.settled.sum()) for state in states if state.decision is not None
+            ),
+            problems=sum(len(state.problems) for state in states),
+            units_done=self._units_done,
+            units_open=sum(len(state.waiting) + state.in_flight for state in states),
+            samples_left=sum(self._left(state) for state in states),
+        )
+
+    def _add(self, tally: Tally) -> None:
+        state = self._cells[tally.unit.cell]
+        state.tallies.append(tally)
+        state.samples += tally.unit.samples
+        state.passes += tally.passed
+
+    def _plan(self, state: _CellState) -> None:
+        """Begin the cell's next round once its current one is complete."""
+        if state.waiting or state.in_flight:
+            return
+        held = covered(tally.unit for tally in state.tallies)
+        n = np.array([_contiguous(held.get(name, ())) for name in state.problems], dtype=np.int64)
+        state.decision = decide(self._allocation, n, self._nth_pass(state, n))
+        wanted = {
+            name: int(samples)
+            for name, samples, settled in zip(
+                state.problems, state.decision.wanted, state.decision.settled, strict=True
+            )
+            if not settled
+        }
+        state.waiting.extend(missing(state.cell, wanted, held, self._unit_samples))
+        state.target = state.samples + sum(unit.samples for unit in state.waiting)
+        state.finished = not state.waiting
+
+    def _nth_pass(self, state: _CellState, n: IntArray) -> IntArray:
+        """Return [P] the sample id of the r-th pass below n, -1 where there are fewer."""
+        nth = np.full(len(n), -1, dtype=np.int64)
+        r = self._allocation.r
+        if r is None:
+            return nth
+        passes: dict[str, list[int]] = {}
+        for tally in state.tallies:
+            for name, ids in tally.first_passes.items():
+                passes.setdefault(name, []).extend(ids)
+        for at, name in enumerate(state.problems):
+            below = sorted(i for i in passes.get(name, ()) if i < n[at])
+            if len(below) >= r:
+                nth[at] = below[r - 1]
+        return nth
+
+    def _left(self, state: _CellState) -> float:
+        """Expect r passes at the rate seen so far, with half a pass added."""
+        if state.finished:
+            return 0.0
+        planned = float(state.target - state.samples)
+        if self._allocation.r is None or state.decision is None:
+            return planned
+        unsettled = len(state.problems) - int(state.decision.settled.sum())
+        rate = (state.passes + 0.5) / (state.samples + 1)
+        expected = min(self._allocation.r / rate, float(self._allocation.looks[-1]))
+        drawn = state.samples / len(state.problems)
+        return max(planned, unsettled * (expected - drawn))
+
+
+def _contiguous(ranges: Sequence[tuple[int, int]]) -> int:
+    """Return how many samples there are from id 0 on, without a gap."""
+    return ranges[0][1] if ranges and ranges[0][0] == 0 else 0

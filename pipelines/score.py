@@ -1,0 +1,211 @@
+"""Stage 2: samples -> scores -> counts.
+
+Scores what has no scores yet, or was scored against other answers; then counts.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from operators.allocate import IntArray, decide
+from operators.count import count, nth_pass
+from operators.schemas import COSTS, COUNTS
+from operators.verify import verify
+from pipelines.config import FixedAllocation
+from pipelines.errors import UserError
+from pipelines.run import Run
+from pipelines.scheduler import Tally, tally
+from pipelines.store import Committed, Quarantined
+from pipelines.units import Cell, covered, scoring_key
+
+
+@dataclass(kw_only=True)
+class Refreshed:
+    """The committed work of a run, every unit of it scored."""
+
+    tallies: list[Tally] = field(default_factory=list)
+    scored: int = 0
+    """Samples that were scored now."""
+    quarantined: list[Quarantined] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """What a scoring stage did."""
+
+    scored: int
+    quarantined: list[Quarantined]
+    counts: pl.DataFrame
+    incomplete: int
+    """Problems that still lack samples."""
+
+
+def score(run: Run) -> Scored:
+    """Bring the scores, counts.parquet and costs.parquet up to date."""
+    held = refresh(run)
+    try:
+        counts, costs = _tables(run)
+    except (pl.exceptions.PolarsError, OSError):
+        # A file is damaged inside, which its footer could not tell. Find it, and score again.
+        held.quarantined += _quarantine_damaged(run)
+        held.scored += refresh(run).scored
+        counts, costs = _tables(run)
+    run.store.write_result("counts", counts)
+    run.store.write_result("costs", costs)
+    asked = sum(len(run.problem_ids(cell.task)) for cell in run.cells)
+    return Scored(
+        scored=held.scored,
+        quarantined=held.quarantined,
+        counts=counts,
+        incomplete=asked - counts["stop_reason"].count(),
+    )
+
+
+def refresh(run: Run) -> Refreshed:
+    """Score every committed unit that has no scores of today's answers, and tally all of them.
+
+    Files that cannot be read are quarantined; their samples are missing afterwards.
+    """
+    refreshed = Refreshed()
+    for cell in run.cells:
+        samples, lost = run.store.committed("samples", cell)
+        scores, lost_scores = run.store.committed("scores", cell)
+        refreshed.quarantined += lost + lost_scores
+        of_name = {committed.unit.name: committed for committed in scores}
+        problems = run.rows(cell.task)
+        for committed in samples:
+            known = of_name.get(committed.unit.name)
+            tallied = None
+            key = scoring_key(committed.unit, problems)
+            if known is not None and known.facts.get("scoring") == key:
+                tallied = _tally(run, known, refreshed)
+            if tallied is None:
+                tallied = _score_unit(run, committed, key, refreshed)
+            if tallied is not None:
+                refreshed.tallies.append(tallied)
+    return refreshed
+
+
+def _tally(run: Run, scores: Committed, refreshed: Refreshed) -> Tally | None:
+    """Return what a score file says; None if it was damaged, and quarantined."""
+    r = run.allocation.r
+    if r is None:
+        return Tally(unit=scores.unit, passed=int(scores.facts["passed"]), first_passes={})
+    try:
+        return tally(scores.unit, run.store.read_unit("scores", scores.unit), r)
+    except (OSError, pa.ArrowInvalid) as error:
+        refreshed.quarantined.append(run.store.quarantine(scores.path, str(error)))
+        return None
+
+
+def _score_unit(run: Run, samples: Committed, key: str, refreshed: Refreshed) -> Tally | None:
+    """Score a unit's samples; None if their file was damaged, and quarantined."""
+    unit = samples.unit
+    try:
+        table = run.store.read_unit("samples", unit)
+    except (OSError, pa.ArrowInvalid) as error:
+        refreshed.quarantined.append(run.store.quarantine(samples.path, str(error)))
+        return None
+    scores = verify(table, run.problems[unit.cell.task])
+    tallied = tally(unit, scores, run.allocation.r)
+    facts = {"scoring": key, "passed": tallied.passed}
+    run.store.commit("scores", unit, scores, facts)
+    refreshed.scored += unit.samples
+    return tallied
+
+
+def _quarantine_damaged(run: Run) -> list[Quarantined]:
+    """Read every score file whole and move aside those that are damaged."""
+    moved = []
+    for cell in run.cells:
+        for committed in run.store.committed("scores", cell)[0]:
+            try:
+                run.store.read_unit("scores", committed.unit)
+            except (OSError, pa.ArrowInvalid) as error:
+                moved.append(run.store.quarantine(committed.path, str(error)))
+    return moved
+
+
+def _tables(run: Run) -> tuple[pl.DataFrame, pl.DataFrame]:
+    counts, costs = [], []
+    for cell in run.cells:
+        cell_counts = _count(run, cell)
+        counts.append(cell_counts)
+        facts = [committed.facts for committed in run.store.committed("samples", cell)[0]]
+        prompt_tokens = sum(int(fact["prompt_tokens"]) for fact in facts)
+        completion_tokens = int(cell_counts["completion_tokens"].sum())
+        parameters = run.parameters[cell.model]
+        costs.append(
+            {
+                "model": cell.model,
+                "task": cell.task,
+                "parameters": parameters,
+                "samples": int(cell_counts["n"].sum()),
+                "prompt_tokens": prompt_tokens,
+                "completion_tokens": completion_tokens,
+                # A forward pass costs about two operations per parameter and token.
+                "flops": 2.0 * parameters * (prompt_tokens + completion_tokens),
+                "engine_seconds": sum(float(fact["engine_seconds"]) for fact in facts),
+            }
+        )
+    columns = pl.DataFrame(pl.from_arrow(COSTS.empty_table())).schema
+    return pl.concat(counts), pl.DataFrame(costs, schema=columns)
+
+
+def _count(run: Run, cell: Cell) -> pl.DataFrame:
+    """Count a cell, with how each of its problems ended; no rows for problems without samples."""
+    committed, _ = run.store.committed("scores", cell)
+    held = covered(unit.unit for unit in committed)
+    problems = [name for name in run.problem_ids(cell.task) if held.get(name, [(1, 1)])[0][0] == 0]
+    n = np.array([held[name][0][1] for name in problems], dtype=np.int64)
+    drawn = sum(unit.rows for unit in committed)
+    scores = run.store.scan_scores([unit.path for unit in committed])
+
+    def limits(below: IntArray) -> pl.DataFrame | None:
+        if int(below.sum()) == drawn:
+            return None  # all that is there counts: the fast path
+        return pl.DataFrame({"problem_id": problems, "limit": below})
+
+    allocation = run.allocation
+    nth = np.full(len(problems), -1, dtype=np.int64)
+    if allocation.r is not None:
+        at = dict(nth_pass(scores, allocation.r, limits(n)).iter_rows())
+        nth = np.array([at.get(name, -1) for name in problems], dtype=np.int64)
+    decision = decide(allocation, n, nth)
+    used = np.minimum(n, decision.wanted)
+    counts = count(scores, limits(used))
+    rule = run.sweep.allocation
+    until = None if isinstance(rule, FixedAllocation) else rule
+    reason = np.where(decision.reached, "r_reached", "cap" if until else "fixed")
+    ends = pl.DataFrame(
+        {
+            "problem_id": problems,
+            "used": used,
+            "stop_reason": reason.astype(object),
+            "settled": decision.settled,
+            "nth_pass": nth,
+            "look": decision.look,
+            "reached": decision.reached,
+        },
+        schema_overrides={"problem_id": pl.String, "stop_reason": pl.String},
+    )
+    joined = ends.join(counts, on="problem_id", how="left", maintain_order="left")
+    wrong = joined.filter(pl.col("n").fill_null(0) != pl.col("used"))
+    if wrong.height:
+        raise UserError(
+            f"{run.store.root}: {cell.model} on {cell.task}: problem {wrong['problem_id'][0]}: "
+            f"{wrong['used'][0]} samples are committed but {wrong['n'][0]} were counted; "
+            "the score files were changed from outside, remove RUN/scores and run score"
+        )
+    columns = pl.DataFrame(pl.from_arrow(COUNTS.empty_table())).schema
+    return joined.with_columns(
+        model=pl.lit(cell.model),
+        task=pl.lit(cell.task),
+        stop_reason=pl.when("settled").then("stop_reason"),
+        r=pl.lit(until.r if until else None, pl.Int64),
+        cap=pl.lit(until.cap if until else None, pl.Int64),
+        nth_pass=pl.when("reached").then("nth_pass"),
+        look=pl.lit(None, pl.Int64) if until is None else pl.col("look"),
+    ).select([pl.col(name).cast(kind) for name, kind in columns.items()])

@@ -1,0 +1,114 @@
+"""status: what of a run is done, at a glance. Reads only."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from operators.allocate import decide
+from pipelines.config import Sweep
+from pipelines.lease import holder
+from pipelines.run import Run
+from pipelines.scheduler import tally
+from pipelines.store import Store
+from pipelines.units import Cell, covered
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellStatus:
+    """How far a cell is."""
+
+    cell: Cell
+    problems: int
+    settled: int
+    samples: int
+    scored: int
+    passes: int
+    unreadable: tuple[str, ...]
+    """Files that cannot be trusted; the next run moves them to quarantine and redoes them."""
+
+
+def cell_status(run: Run, cell: Cell) -> CellStatus:
+    """Return how far a cell is, from its files' footers (and passes, where they decide)."""
+    samples, bad = run.store.listed("samples", cell)
+    scores, bad_scores = run.store.listed("scores", cell)
+    held = covered(item.unit for item in scores)
+    problems = run.problem_ids(cell.task)
+    n = np.array([_from_start(held.get(name, [])) for name in problems], dtype=np.int64)
+    allocation = run.allocation
+    nth = np.full(len(problems), -1, dtype=np.int64)
+    if allocation.r is not None:
+        passes: dict[str, list[int]] = {}
+        for item in scores:
+            tallied = tally(item.unit, run.store.read_unit("scores", item.unit), allocation.r)
+            for name, ids in tallied.first_passes.items():
+                passes.setdefault(name, []).extend(ids)
+        for at, name in enumerate(problems):
+            below = sorted(i for i in passes.get(name, ()) if i < n[at])
+            if len(below) >= allocation.r:
+                nth[at] = below[allocation.r - 1]
+    return CellStatus(
+        cell=cell,
+        problems=len(problems),
+        settled=int(decide(allocation, n, nth).settled.sum()),
+        samples=sum(item.rows for item in samples),
+        scored=sum(item.rows for item in scores),
+        passes=sum(int(item.facts.get("passed", 0)) for item in scores),
+        unreadable=tuple(f"{path}: {reason}" for path, reason in (*bad, *bad_scores)),
+    )
+
+
+def show(run: Run, console: Console) -> None:
+    """Print how far a run is."""
+    cells = [cell_status(run, cell) for cell in run.cells]
+    table = Table(title=f"{run.sweep.name} in {run.store.root}", title_justify="left")
+    for heading in ("model", "task"):
+        table.add_column(heading)
+    for heading in ("settled", "samples", "passes", "pass rate"):
+        table.add_column(heading, justify="right")
+    for cell in cells:
+        rate = f"{cell.passes / cell.scored:.3g}" if cell.scored else "-"
+        table.add_row(
+            cell.cell.model,
+            cell.cell.task,
+            f"{cell.settled}/{cell.problems}",
+            f"{cell.samples:,}",
+            f"{cell.passes:,}",
+            rate,
+        )
+    settled, problems = sum(c.settled for c in cells), sum(c.problems for c in cells)
+    table.add_section()
+    table.add_row(
+        "all", "", f"{settled}/{problems}", f"{sum(c.samples for c in cells):,}",
+        f"{sum(c.passes for c in cells):,}", "",
+    )  # fmt: skip
+    console.print(table)
+    for line in _notes(run.store, run.sweep, cells):
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
+
+
+def _notes(store: Store, sweep: Sweep, cells: list[CellStatus]) -> list[str]:
+    notes = []
+    who = holder(store.lease_path)
+    if who is not None:
+        notes.append(f"running: {who}")
+    unscored = sum(cell.samples - cell.scored for cell in cells)
+    if unscored:
+        notes.append(f"unscored samples: {unscored:,}; the next run or score does them")
+    notes += [f"unreadable, will be redone: {line}" for cell in cells for line in cell.unreadable]
+    quarantined = list(store.quarantined())
+    if quarantined:
+        notes.append(f"in quarantine: {len(quarantined)} files under {store.root / 'quarantine'}")
+    for name, verb in (("counts", "score"), ("laws", "fit")):
+        if store.read_result(name) is None:  # type: ignore[arg-type] # both are result names
+            notes.append(f"no {name}.parquet yet; `passlaw {verb} {store.root}` makes it")
+    if store.report_path.exists():
+        notes.append(f"report: {store.report_path}")
+    else:
+        notes.append(f"no report yet; `passlaw report {store.root}` makes it")
+    return notes
+
+
+def _from_start(ranges: list[tuple[int, int]]) -> int:
+    return ranges[0][1] if ranges and ranges[0][0] == 0 else 0

@@ -1,0 +1,109 @@
+"""A whole sweep simulated with known pass rates: the tables that fit, report and tracking read."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from operators.schemas import COUNTS
+from pipelines.config import Sweep, parse
+
+SIZES = (2_600, 5_200, 9_800, 18_500, 35_000, 66_000, 115_000, 200_000)
+FIRST_LOOK, GROWTH, CAP, R = 1_000, 2, 100_000, 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Simulated:
+    sweep: Sweep
+    parameters: dict[str, int]
+    counts: pl.DataFrame
+    exact: pl.DataFrame
+    costs: pl.DataFrame
+
+
+def simulate(
+    sizes=SIZES,
+    tasks=("add-2", "add-3", "sort-4"),
+    problems=40,
+    seeds=3,
+    undecided=0.0,
+    n=None,
+    **fit,
+) -> Simulated:
+    """Simulate one model a size, `seeds` of them for three sizes; n: fixed, else until 5 pass."""
+    generator = np.random.default_rng(7)
+    parameters = {}
+    for size in sizes:
+        several = seeds if size in sizes[2::2] else 1
+        for seed in range(several):
+            suffix = f"-s{seed}" if several > 1 else ""
+            parameters[f"m{size / 1000:g}k{suffix}"] = size
+    counts, exact, costs = [], [], []
+    for index, task in enumerate(tasks):
+        scale, alpha = (900.0, 0.75) if index == 0 else (4000.0, 0.74) if index == 1 else (8.0, 0.2)
+        hardness = generator.normal(0, 0.35, problems)
+        for model, size in parameters.items():
+            bend = 0.03 * np.log(size / 30_000) ** 2 if index == 2 else 0.0
+            f = np.log(scale) - alpha * np.log(size) - bend + generator.normal(0, 0.08)
+            rates = np.exp(-np.exp(f + hardness))
+            total = 0
+            for problem, rate in enumerate(rates):
+                key = {"model": model, "task": task, "problem_id": f"p{problem:03d}"}
+                row = _draw(generator, rate, n)
+                row["undecided"] = int(generator.binomial(row["n"] - row["c"], undecided))
+                tokens = 9 * row["n"]
+                counts.append({**key, **row, "distinct_answers": 3, "completion_tokens": tokens})
+                exact.append({**key, "p": float(rate)})
+                total += row["n"]
+            costs.append(
+                {
+                    "model": model,
+                    "task": task,
+                    "parameters": size,
+                    "samples": total,
+                    "prompt_tokens": 12 * problems,
+                    "completion_tokens": 9 * total,
+                    "flops": 2.0 * size * (12 * problems + 9 * total),
+                    "engine_seconds": total * (2e-5 + size * 1e-10),
+                }
+            )
+    sweep = parse(
+        {
+            "name": "simulated-ladder",
+            "models": [
+                {"engine": "simulated", "name": model, "parameters": size, "rate": 0.1}
+                for model, size in parameters.items()
+            ],
+            "tasks": [{"name": task, "problems": problems} for task in tasks],
+            "allocation": {"n": n} if n else {"r": R, "cap": CAP, "first_round": FIRST_LOOK},
+            "fit": fit,
+        },
+        source="test",
+    )
+    return Simulated(
+        sweep=sweep,
+        parameters=parameters,
+        counts=pl.DataFrame(counts).select(COUNTS.names),
+        exact=pl.DataFrame(exact),
+        costs=pl.DataFrame(costs),
+    )
+
+
+def _draw(generator, rate, fixed):
+    if fixed:
+        c = int(generator.binomial(fixed, rate))
+        stop = {"stop_reason": "fixed", "r": None, "cap": None, "nth_pass": None, "look": 0}
+        return {"n": fixed, "c": c, **stop}
+    n = c = look = 0
+    following = FIRST_LOOK
+    rule = {"r": R, "cap": CAP}
+    while n < CAP:
+        end = min(following, CAP)
+        passes = np.flatnonzero(generator.random(end - n) < rate)
+        if c + len(passes) >= R:
+            nth = n + int(passes[R - c - 1])
+            stop = {"stop_reason": "r_reached", **rule, "nth_pass": nth, "look": look}
+            return {"n": end, "c": c + len(passes), **stop}
+        n, c, look = end, c + len(passes), end
+        following = end * GROWTH
+    return {"n": n, "c": c, "stop_reason": "cap", **rule, "nth_pass": None, "look": 0}

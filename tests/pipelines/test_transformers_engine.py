@@ -1,0 +1,657 @@
+"""The embedded engine against stock transformers: what it draws, and what it says of it."""
+
+import itertools
+import json
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from operators.schemas import SAMPLES
+from pipelines.config import Decoding
+from pipelines.engines.protocol import Request
+from pipelines.engines.sampling import Leaves, hash_seeds, uniforms
+from pipelines.errors import UserError
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+tokenizers = pytest.importorskip("tokenizers")
+
+from pipelines.engines.transformers_engine import TransformersModel  # noqa: E402  # needs torch
+
+PAD, END = 0, 1
+PROMPTS = ("a", "abca", "cb", "bbbbbbbbb")
+
+
+def character_tokenizer(characters, **options):
+    """Pad, end, then one token for each character."""
+    known = {"<pad>": PAD, "<end>": END}
+    known |= {character: len(known) + at for at, character in enumerate(characters)}
+    core = tokenizers.Tokenizer(tokenizers.models.WordLevel(known, unk_token=None))
+    core.pre_tokenizer = tokenizers.pre_tokenizers.Split(tokenizers.Regex("."), "isolated")
+    core.decoder = tokenizers.decoders.Fuse()
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=core, eos_token="<end>", pad_token="<pad>", **options
+    )
+
+
+def random_model(kind="llama", vocabulary=5, *, sharpness=4.0, context=32, ends=END):
+    """A random model whose next-token distributions have a standard deviation of `sharpness`."""
+    tokens = {"eos_token_id": ends, "bos_token_id": None, "pad_token_id": PAD}
+    size = {"vocab_size": vocabulary, "max_position_embeddings": context}
+    llama = {
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+    }
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        match kind:
+            case "llama":
+                config = transformers.LlamaConfig(**size, **llama, **tokens)
+                model = transformers.LlamaForCausalLM(config)
+            case "sliding":  # sees three tokens back
+                config = transformers.MistralConfig(**size, **llama, **tokens, sliding_window=3)
+                model = transformers.MistralForCausalLM(config)
+            case "gpt2":  # absolute positions
+                config = transformers.GPT2Config(
+                    **size, **tokens, n_embd=32, n_layer=2, n_head=4, tie_word_embeddings=False
+                )
+                model = transformers.GPT2LMHeadModel(config)
+                torch.nn.init.normal_(model.transformer.wpe.weight)
+        for weight in model.parameters():
+            if weight.ndim == 2:
+                weight.data *= 5  # so that what came before matters
+        head = model.get_output_embeddings().weight
+        torch.nn.init.normal_(head, std=sharpness / math.sqrt(head.shape[1]))
+    return model.eval()
+
+
+def engine(kind="llama", characters="abc", *, batch=64, **options):
+    tokenizer = character_tokenizer(characters)
+    model = random_model(kind, len(tokenizer), **options)
+    return TransformersModel(model, tokenizer, batch=batch)
+
+
+def requests(samples, prompts=PROMPTS):
+    return [
+        Request(
+            problem_id=f"p{at}",
+            prompt=prompt,
+            sample_ids=np.arange(samples),
+            seeds=np.random.default_rng(at).integers(0, 2**63 - 1, samples),
+        )
+        for at, prompt in enumerate(prompts)
+    ]
+
+
+@torch.inference_mode()
+def next_scores(model, tokens):
+    """Scores after `tokens`, by the stock model: no cache, no padding, one sequence."""
+    return model(torch.tensor([tokens]), use_cache=False).logits[:, -1].double()
+
+
+def stock_warp(scores, decoding):
+    """The same decoding by transformers' own processors."""
+    warpers = [transformers.TemperatureLogitsWarper(decoding.temperature)]
+    if decoding.top_k is not None:
+        warpers.append(transformers.TopKLogitsWarper(decoding.top_k))
+    if decoding.top_p < 1:
+        warpers.append(transformers.TopPLogitsWarper(decoding.top_p))
+    for warper in warpers:
+        scores = warper(None, scores)
+    return scores.log_softmax(-1)[0]
+
+
+def outcomes(model, prompt, decoding, ends=(END,)):
+    """Every outcome (tokens, finish reason) of a prompt, and its exact log-probability."""
+    found = {}
+    frontier = [((), 0.0)]
+    while frontier:
+        tokens, total = frontier.pop()
+        if tokens and tokens[-1] in ends:
+            found[tokens, "stop"] = total
+        elif len(tokens) == decoding.max_tokens:
+            found[tokens, "length"] = total
+        else:
+            logp = stock_warp(next_scores(model, [*prompt, *tokens]), decoding).tolist()
+            frontier += [
+                ((*tokens, token), total + each)
+                for token, each in enumerate(logp)
+                if each > -math.inf
+            ]
+    return found
+
+
+def text_of(tokenizer, tokens, ends=(END,)):
+    return tokenizer.decode([token for token in tokens if token not in ends])
+
+
+# ------------------------------------------------------------------------ what is drawn
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "sliding"])
+@pytest.mark.parametrize(
+    "decoding",
+    [
+        Decoding(max_tokens=3),
+        Decoding(max_tokens=3, temperature=0.7),
+        Decoding(max_tokens=3, top_k=3),
+        Decoding(max_tokens=3, top_p=0.8),
+        Decoding(max_tokens=3, temperature=1.5, top_k=4, top_p=0.9),
+    ],
+    ids=["plain", "temperature", "top-k", "top-p", "all"],
+)
+def test_frequencies_are_the_exact_probabilities(kind, decoding):
+    """Completions come as often as stock teacher forcing says, prompts of all lengths in a call."""
+    subject = engine(kind)
+    samples = 20_000
+    table = subject.generate(requests(samples), decoding).to_pylist()
+    for at, prompt in enumerate(PROMPTS):
+        tokens = subject._tokenizer.encode(prompt)
+        exact = outcomes(subject._model, tokens, decoding)
+        assert math.fsum(map(math.exp, exact.values())) == pytest.approx(1, abs=1e-6)
+        expected = {
+            (text_of(subject._tokenizer, drawn), reason, len(drawn)): samples * math.exp(logp)
+            for (drawn, reason), logp in exact.items()
+        }
+        counts = dict.fromkeys(expected, 0)
+        for row in table[at * samples : (at + 1) * samples]:
+            assert row["problem_id"] == f"p{at}"
+            assert row["prompt_tokens"] == len(tokens)
+            counts[row["completion"], row["finish_reason"], row["completion_tokens"]] += 1
+        common = [each for each, count in expected.items() if count >= 5]
+        observed = [counts[each] for each in common]
+        wanted = [expected[each] for each in common]
+        if rest := samples - math.fsum(wanted):
+            observed.append(samples - sum(observed))
+            wanted.append(rest)
+        if len(wanted) > 1 and min(wanted) > 0.5:
+            wanted = np.array(wanted) * samples / math.fsum(wanted)
+            assert stats.chisquare(observed, wanted).pvalue > 1e-3, prompt
+
+
+def test_a_sample_depends_on_its_seed_alone():
+    """The same seeds give the same samples in any company, batch and order."""
+    decoding = Decoding(max_tokens=6, top_p=0.95)
+    subject = engine(batch=4_096, sharpness=1.5)
+    asked = requests(300)
+    whole = subject.generate(asked, decoding)
+    assert len(set(whole["completion"].to_pylist())) > 300
+    alone = [subject.generate([each], decoding) for each in asked]
+    parts = [
+        Request(
+            problem_id=each.problem_id,
+            prompt=each.prompt,
+            sample_ids=each.sample_ids[part],
+            seeds=each.seeds[part],
+        )
+        for each in asked
+        for part in (slice(0, 1), slice(1, 100), slice(100, None))
+    ]
+    narrow = TransformersModel(subject._model, subject._tokenizer, batch=3)
+    columns = ["problem_id", "sample_id", "completion", "finish_reason", "completion_tokens"]
+    for other in (
+        [row for table in alone for row in table.select(columns).to_pylist()],
+        subject.generate(parts, decoding).select(columns).to_pylist(),
+        narrow.generate(asked, decoding).select(columns).to_pylist(),
+        [
+            row
+            for each in sorted(
+                narrow.generate(parts[::-1], decoding).select(columns).to_pylist(),
+                key=lambda row: (row["problem_id"], row["sample_id"]),
+            )
+            for row in [each]
+        ],
+    ):
+        assert other == whole.select(columns).to_pylist()
+
+
+@pytest.mark.parametrize("batch", [1, 3, 16])
+def test_no_forward_pass_has_more_rows_than_a_batch(batch):
+    """However wide the tree grows, its passes stay narrow."""
+    subject = engine(batch=batch, sharpness=0.5)
+    rows = []
+    subject._model.register_forward_hook(
+        lambda _module, _positional, named, _output: rows.append(len(named["input_ids"])),
+        with_kwargs=True,
+    )
+    subject.generate(requests(40), Decoding(max_tokens=4))
+    assert max(rows) <= batch
+
+
+def test_samples_that_agree_share_their_passes():
+    """A greedy call costs one row for each prompt and token, however many samples there are."""
+    subject = engine()
+    rows = []
+    subject._model.register_forward_hook(
+        lambda _module, _positional, named, _output: rows.append(len(named["input_ids"])),
+        with_kwargs=True,
+    )
+    subject.generate(requests(1_000), Decoding(max_tokens=5, temperature=0))
+    assert sum(rows) <= len(PROMPTS) * 5
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "sliding"])
+def test_greedy_is_stock_greedy(kind):
+    """Temperature 0 gives what `generate(do_sample=False)` gives."""
+    subject = engine(kind, "abcdefgh")
+    table = subject.generate(requests(2), Decoding(max_tokens=8, temperature=0)).to_pylist()
+    for at, prompt in enumerate(PROMPTS):
+        tokens = torch.tensor([subject._tokenizer.encode(prompt)])
+        drawn = subject._model.generate(
+            tokens,
+            attention_mask=torch.ones_like(tokens),
+            do_sample=False,
+            max_new_tokens=8,
+            pad_token_id=PAD,
+        )[0, tokens.shape[1] :].tolist()
+        if END in drawn:
+            drawn = drawn[: drawn.index(END) + 1]
+        for row in table[2 * at : 2 * at + 2]:
+            assert row["completion"] == text_of(subject._tokenizer, drawn)
+            assert row["completion_tokens"] == len(drawn)
+
+
+def test_a_low_temperature_is_nearly_greedy():
+    """The limit of small temperatures is greedy, without overflow."""
+    subject = engine()
+    cold = subject.generate(requests(50), Decoding(max_tokens=5, temperature=1e-6))
+    greedy = subject.generate(requests(50), Decoding(max_tokens=5, temperature=0))
+    assert cold["completion"] == greedy["completion"]
+    assert cold["sum_logprob"].to_numpy() == pytest.approx(greedy["sum_logprob"].to_numpy())
+
+
+# ------------------------------------------------------------------------ what is said of it
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+@pytest.mark.parametrize("decoding", [Decoding(max_tokens=5), Decoding(max_tokens=5, top_k=2)])
+def test_confidence_is_that_of_the_model_without_decoding(kind, decoding):
+    """sum_logprob and self_certainty equal direct computation from stock scores."""
+    subject = engine(kind)
+    tokenizer, model = subject._tokenizer, subject._model
+    table = subject.generate(requests(8), decoding)
+    for row in table.to_pylist():
+        prompt = tokenizer.encode(PROMPTS[int(row["problem_id"][1:])])
+        drawn = tokenizer.encode(row["completion"])
+        drawn += [END] * (row["finish_reason"] == "stop")
+        assert len(drawn) == row["completion_tokens"]
+        logprob, certainty = [], []
+        for at, token in enumerate(drawn):
+            logp = next_scores(model, prompt + drawn[:at]).log_softmax(-1)[0]
+            logprob.append(logp[token].item())
+            # KL(uniform || model) from its definition.
+            uniform = torch.full_like(logp, 1 / len(logp))
+            certainty.append(float((uniform * (uniform.log() - logp)).sum()))
+        assert row["sum_logprob"] == pytest.approx(sum(logprob), rel=1e-4, abs=1e-4)
+        assert row["self_certainty"] == pytest.approx(np.mean(certainty), rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "sliding"])
+def test_likelihood_is_the_sum_of_what_was_drawn(kind):
+    """Teacher forcing a finished sample gives its sum_logprob."""
+    subject = engine(kind)
+    rows = subject.generate(requests(500), Decoding(max_tokens=6)).to_pylist()
+    finished = [row for row in rows if row["finish_reason"] == "stop"]
+    assert len(finished) > 100
+    prompts = [PROMPTS[int(row["problem_id"][1:])] for row in finished]
+    found = subject.likelihood(prompts, [row["completion"] for row in finished])
+    assert found == pytest.approx([row["sum_logprob"] for row in finished], rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "decoding",
+    [
+        None,
+        Decoding(max_tokens=4),
+        Decoding(max_tokens=4, temperature=0.5),
+        Decoding(max_tokens=4, temperature=0),
+        Decoding(max_tokens=4, top_k=2),
+        Decoding(max_tokens=4, top_p=0.7),
+    ],
+    ids=["model", "plain", "temperature", "greedy", "top-k", "top-p"],
+)
+def test_likelihood_sums_to_one_with_what_was_cut_off(decoding):
+    """Over all completions of a three-token model: finished mass + truncated mass = 1."""
+    subject = engine(characters="a", sharpness=2.0)
+    limit = 4
+    texts = [
+        "".join(pieces)
+        for length in range(limit + 1)
+        for pieces in itertools.product(("a", "<pad>"), repeat=length)
+    ]
+    for prompt in ("a", "aaa"):
+        tokens = subject._tokenizer.encode(prompt)
+        found = dict(
+            zip(texts, subject.likelihood([prompt] * len(texts), texts, decoding), strict=True)
+        )
+        stock = decoding or Decoding(max_tokens=limit)
+        if stock.temperature == 0:
+            assert sorted(found.values())[-1] in (0, -math.inf)
+            assert sorted(found.values())[-2] == -math.inf
+            continue
+        exact = outcomes(subject._model, tokens, stock)
+        cut = math.fsum(math.exp(logp) for (_, reason), logp in exact.items() if reason == "length")
+        short = {text: logp for text, logp in found.items() if len(subject._encode(text)) < limit}
+        assert math.fsum(map(math.exp, short.values())) + cut == pytest.approx(1, abs=1e-5)
+        for (drawn, reason), logp in exact.items():
+            if reason == "stop":
+                text = text_of(subject._tokenizer, drawn)
+                assert short[text] == pytest.approx(logp, abs=1e-4)
+        if decoding is not None:  # no room for the end
+            assert all(found[text] == -math.inf for text in set(found) - set(short))
+
+
+def test_likelihood_in_company_is_likelihood_alone():
+    """Pairs of all lengths in one call, absolute positions: as if each were alone."""
+    subject = engine("gpt2", batch=3)
+    prompts = [prompt for prompt in PROMPTS for _ in range(4)]
+    completions = ["", "a", "abcabc", "ccccccccccc"] * len(PROMPTS)
+    together = subject.likelihood(prompts, completions)
+    alone = [
+        subject.likelihood([prompt], [completion])[0]
+        for prompt, completion in zip(prompts, completions, strict=True)
+    ]
+    assert together == pytest.approx(alone, rel=1e-5)
+    assert np.isfinite(together).all()
+    assert subject.likelihood([], []).shape == (0,)
+
+
+def test_likelihood_of_what_cannot_be():
+    """-inf for an end inside a completion or a stop string; NaN for what cannot be read."""
+    subject = engine()
+    found = subject.likelihood(["a"] * 4, ["a<end>b", "ab", "xyz", "a" * 40])
+    assert found[0] == -math.inf
+    assert np.isfinite(found[1])
+    assert np.isnan(found[2:]).all()
+    stopped = subject.likelihood(["a"] * 2, ["abca", "aca"], Decoding(stop=("bc",)))
+    assert stopped[0] == -math.inf
+    assert np.isfinite(stopped[1])
+
+
+# ------------------------------------------------------------------------ how samples end
+
+
+@pytest.mark.parametrize("batch", [2, 512])
+@pytest.mark.parametrize("stop", [("b",), ("ca",), ("abc", "cc"), ("aaaaaaaaaaaaaaaaaa",)])
+def test_a_completion_ends_before_the_first_stop_string(stop, batch):
+    """With stop strings a sample is the same sample, cut; the prompt's own text does not count."""
+    subject = engine(sharpness=1.5, batch=batch)
+    asked = requests(100)
+    free = subject.generate(asked, Decoding(max_tokens=10)).to_pylist()
+    cut = subject.generate(asked, Decoding(max_tokens=10, stop=stop)).to_pylist()
+    hits = 0
+    for before, after in zip(free, cut, strict=True):
+        text = before["completion"]
+        at = min((text.find(each) for each in stop if each in text), default=None)
+        if at is None:
+            assert after == before
+            continue
+        hits += 1
+        assert after["completion"] == text[:at]
+        assert after["finish_reason"] == "stop"
+        reached = min(text.find(each) + len(each) for each in stop if each in text)
+        drawn = subject._tokenizer.encode(text)
+        complete = next(
+            count
+            for count in range(1, len(drawn) + 1)
+            if len(subject._tokenizer.decode(drawn[:count])) >= reached
+        )
+        assert after["completion_tokens"] == complete
+    assert hits > 20 or len(stop[0]) > 10
+
+
+def test_a_stop_string_cuts_what_stands_before_it_in_text():
+    """Two stop strings completed by one token: the one that starts first cuts."""
+    subject = engine(characters="ab", sharpness=0.5)
+    asked = requests(400, ["a"])
+    rows = subject.generate(asked, Decoding(max_tokens=8, stop=("bba", "a"))).to_pylist()
+    assert any(row["completion"] == "" and row["completion_tokens"] == 3 for row in rows)
+    assert not any("a" in row["completion"].replace("<pad>", "") for row in rows)
+
+
+def test_samples_stop_at_any_end_token_or_at_the_limit():
+    """Every end token of the config ends a sample, and is no part of its text."""
+    ends = [END, 3]
+    subject = engine(ends=ends, sharpness=1.0)
+    decoding = Decoding(max_tokens=2)
+    rows = subject.generate(requests(300, ["a"]), decoding).to_pylist()
+    exact = outcomes(subject._model, [2], decoding, ends)
+    # Token 3 is "b".
+    assert not any("b" in row["completion"] for row in rows)
+    assert {(row["finish_reason"], row["completion_tokens"]) for row in rows} == {
+        ("stop", 1),
+        ("stop", 2),
+        ("length", 2),
+    }
+    summed = {}
+    for (drawn, reason), logp in exact.items():
+        if reason == "stop":
+            text = text_of(subject._tokenizer, drawn, ends)
+            summed[text] = summed.get(text, 0) + math.exp(logp)
+    found = subject.likelihood(["a"] * len(summed), list(summed))
+    assert np.exp(found) == pytest.approx(list(summed.values()), rel=1e-4)
+
+
+def test_prompts_that_cannot_be_read_are_rows_with_an_error():
+    """One bad prompt costs its own rows only."""
+    subject = engine()
+    prompts = ["ab", "a" * 30, "", "ab?", "c"]
+    table = subject.generate(requests(3, prompts), Decoding(max_tokens=4))
+    assert table.schema == SAMPLES
+    rows = table.to_pylist()
+    assert [row["sample_id"] for row in rows] == [0, 1, 2] * 5
+    bad = rows[3:12]
+    assert {row["finish_reason"] for row in bad} == {"error"}
+    for row in bad:
+        assert row["completion"] == ""
+        assert row["completion_tokens"] == 0
+        assert row["sum_logprob"] is None
+        assert row["self_certainty"] is None
+        assert row["seed"] is not None
+    assert [row["prompt_tokens"] for row in bad[::3]] == [30, 0, 0]
+    assert "context of 32" in bad[0]["error"]
+    assert "empty" in bad[3]["error"]
+    assert "WordLevel" in bad[6]["error"]
+    good = rows[:3] + rows[12:]
+    assert all(row["error"] is None and row["completion_tokens"] for row in good)
+
+
+def test_a_broken_model_gives_errors_not_samples():
+    """Scores that are not numbers end in error rows; healthy prompts beside them do not."""
+    subject = engine()
+    with torch.no_grad():
+        subject._model.get_input_embeddings().weight[4] = math.nan  # "c"
+    rows = subject.generate(requests(4, ["ab", "c"]), Decoding(max_tokens=1)).to_pylist()
+    assert {row["finish_reason"] for row in rows[4:]} == {"error"}
+    assert "NaN" in rows[4]["error"]
+    assert all(row["error"] is None for row in rows[:4])
+
+
+def test_nothing_asked_is_nothing_drawn():
+    """Empty requests give empty tables of the same schema."""
+    subject = engine()
+    assert subject.generate([], Decoding()).schema == SAMPLES
+    assert subject.generate(requests(0), Decoding(max_tokens=4)).num_rows == 0
+
+
+def test_requests_keep_their_order_ids_and_seeds():
+    """The table follows the requests, whatever order they were drawn in."""
+    subject = engine()
+    asked = [
+        Request(
+            problem_id=name,
+            prompt=prompt,
+            sample_ids=np.arange(first, first + count),
+            seeds=np.arange(count) + 10 * first,
+        )
+        for name, prompt, first, count in (("z", "abc", 7, 3), ("a", "a", 0, 2), ("m", "ab", 5, 1))
+    ]
+    table = subject.generate(asked, Decoding(max_tokens=2))
+    assert table["problem_id"].to_pylist() == ["z", "z", "z", "a", "a", "m"]
+    assert table["sample_id"].to_pylist() == [7, 8, 9, 0, 1, 5]
+    assert table["seed"].to_pylist() == [70, 71, 72, 0, 1, 50]
+
+
+# ------------------------------------------------------------------------ text and tokens
+
+
+def word_tokenizer():
+    """Pieces with their leading space, which decoding drops at the start of a text."""
+    pieces = ["<pad>", "<end>", "▁", "▁a", "▁b", "a", "b", "ab"]
+    known = {piece: at for at, piece in enumerate(pieces)}
+    core = tokenizers.Tokenizer(tokenizers.models.BPE(known, [("▁", "a"), ("▁", "b"), ("a", "b")]))
+    core.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace(prepend_scheme="first")
+    core.decoder = tokenizers.decoders.Metaspace(prepend_scheme="first")
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=core, eos_token="<end>", pad_token="<pad>"
+    )
+
+
+def test_completions_keep_their_leading_space():
+    """Prompt + completion is the text of all tokens together."""
+    tokenizer = word_tokenizer()
+    subject = TransformersModel(random_model(vocabulary=8, sharpness=0.5), tokenizer)
+    assert not subject.unique_tokens()
+    table = subject.generate(requests(300, ["a b"]), Decoding(max_tokens=2))
+    texts = set(table["completion"].to_pylist())
+    assert {" a b", "a b", " ab", "ab"} <= texts
+    stopped = subject.generate(requests(300, ["a b"]), Decoding(max_tokens=2, stop=(" a",)))
+    for free, cut in zip(
+        table["completion"].to_pylist(), stopped["completion"].to_pylist(), strict=True
+    ):
+        assert cut == free.partition(" a")[0]
+
+
+@pytest.mark.parametrize(
+    ("characters", "extra", "unique"),
+    [("abc", 0, True), ("abc", 1, False), ("<end>", 0, False)],
+    ids=["characters", "token-without-text", "special-token-spelled-out"],
+)
+def test_unique_tokens(characters, extra, unique):
+    """True only if no text has two tokenisations."""
+    tokenizer = character_tokenizer(dict.fromkeys(characters))
+    model = random_model(vocabulary=len(tokenizer) + extra)
+    assert TransformersModel(model, tokenizer).unique_tokens() is unique
+
+
+# ------------------------------------------------------------------------ loading
+
+
+@pytest.fixture
+def folder(tmp_path):
+    random_model().save_pretrained(tmp_path)
+    character_tokenizer("abc").save_pretrained(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("dtype", ["auto", "float32", "bfloat16"])
+def test_a_folder_loads_and_draws(folder, dtype):
+    """What save_pretrained writes is what is loaded."""
+    subject = TransformersModel.load(folder, device="cpu", dtype=dtype, batch=8)
+    assert subject.parameters == sum(each.numel() for each in random_model().parameters())
+    assert subject.unique_tokens()
+    table = subject.generate(requests(5), Decoding(max_tokens=3))
+    assert set(table["finish_reason"].to_pylist()) <= {"stop", "length"}
+    if dtype != "bfloat16":
+        assert table == engine().generate(requests(5), Decoding(max_tokens=3))
+
+
+def _truncate(folder):
+    whole = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+
+
+def _configure(**values):
+    def change(folder):
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(config | values))
+
+    return change
+
+
+def _no_tokenizer(folder):
+    for file in folder.glob("tokenizer*"):
+        file.unlink()
+
+
+def _encoder(folder):
+    size = {"vocab_size": 5, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = transformers.BertConfig(**size, intermediate_size=8)
+    transformers.BertForMaskedLM(config).save_pretrained(folder)
+
+
+def _translator(folder):
+    config = transformers.T5Config(vocab_size=5, d_model=8, d_kv=4, d_ff=8, num_layers=1)
+    transformers.T5ForConditionalGeneration(config).save_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (_truncate, "whole weights"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"?" * 100), "whole weights"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "whole weights"),
+        (lambda folder: (folder / "config.json").unlink(), "config.json"),
+        (lambda folder: (folder / "config.json").write_text("{"), "config.json"),
+        (_configure(num_hidden_layers=3), "weights are missing"),
+        (_configure(hidden_size=64), "whole weights"),
+        (_no_tokenizer, "tokenizer"),
+        (_encoder, "causal language model"),
+        (_translator, "causal language model"),
+    ],
+    ids=[
+        "truncated", "garbage", "no-weights", "no-config", "bad-config", "missing-weights",
+        "other-shape", "no-tokenizer", "encoder", "translator",
+    ],
+)  # fmt: skip
+def test_a_folder_that_cannot_be_used_is_named(folder, damage, says):
+    """One line: the folder, what is wrong, the way out."""
+    damage(folder)
+    with pytest.raises(UserError) as caught:
+        TransformersModel.load(folder, device="cpu")
+    assert str(folder) in str(caught.value)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_folder_or_device_is_named(tmp_path):
+    """A path that is no folder is not taken for a name on the hub."""
+    with pytest.raises(UserError, match="no such model folder"):
+        TransformersModel.load(tmp_path / "none")
+    if not torch.cuda.is_available():
+        with pytest.raises(UserError, match="cuda is not available"):
+            TransformersModel.load(tmp_path, device="cuda")
+
+
+# ------------------------------------------------------------------------ random numbers, table
+
+
+def test_seeds_are_hashed_by_splitmix64():
+    """The published generator: its first outputs from seed 0."""
+    assert hash_seeds(np.array([0])).tolist() == [0xE220A8397B1DCDAF]
+    key = np.zeros(1, dtype=np.uint64)
+    drawn = [uniforms(key, position)[0] * 2**53 for position in range(2)]
+    assert drawn == [0xE220A8397B1DCDAF >> 11, 0x6E789E6AA1B965F4 >> 11]
+
+
+def test_neighbouring_seeds_and_positions_are_unrelated():
+    """Seeds 0, 1, 2, ... and positions 0, 1, 2, ... give independent uniform numbers."""
+    keys = hash_seeds(np.arange(20_000))
+    first, second = uniforms(keys, 0), uniforms(keys, 1)
+    assert (first >= 0).all()
+    assert (first < 1).all()
+    assert stats.kstest(first, "uniform").pvalue > 1e-3
+    for other in (second, np.roll(first, 1)):
+        assert abs(np.corrcoef(first, other)[0, 1]) < 4 / math.sqrt(len(keys))
+    assert len({*first, *second}) == 2 * len(keys)
+
+
+def test_a_table_lacks_no_sample():
+    """A sample without a leaf is an error, never a row."""
+    with pytest.raises(ValueError, match="3 of 3 samples"):
+        Leaves(3).table(requests(3, ["a"]), [1])
