@@ -81,8 +81,9 @@ class FittedLaw:
             level: probability of the interval, in (0, 1).
 
         Returns:
-            Values in [0, 1], shaped like `x`. For a task law the interval is for the measured
-            rate of a *new model* of that size, so it includes the scatter between models.
+            Values in [0, 1], shaped like `x`; the interval is NaN when there are no draws. For a
+            task law the interval is for the measured rate of a *new model* of that size, so it
+            includes the scatter between models.
 
         Raises:
             ValueError: `x` is not positive, `level` is outside (0, 1), or the fit is not usable.
@@ -95,6 +96,9 @@ class FittedLaw:
         check_level(level)
         law = LAWS[self.family]
         estimate = law.function(at, *(np.float64(self.params[name]) for name in law.parameters))
+        if not self.draws.size:
+            unknown = np.full(at.shape, np.nan)
+            return Estimate(estimate=estimate, low=unknown, high=unknown, level=level)
         columns = self.draws.T.reshape(len(law.parameters), -1, *(1,) * at.ndim)
         curves = law.function(at, *columns)
         tail = (1 - level) / 2

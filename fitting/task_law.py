@@ -252,7 +252,7 @@ def _r_squared(data: _Measured, fitted: FloatArray) -> float:
     measured = np.log(-np.log(data.passes[data.inside] / data.samples[data.inside]))
     residual = ((measured - fitted[data.inside]) ** 2).sum()
     spread = ((measured - measured.mean()) ** 2).sum()
-    return float(1 - residual / spread) if spread > 0 else float("nan")
+    return float(1 - residual / spread) if np.ptp(measured) > 1e-12 else float("nan")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -84,7 +84,9 @@ def pythia():
     """(parameters, n, c) of 7 Pythia models on 128 MATH problems, 10,000 tries each."""
     folder = Path(__file__).parents[2].parent / "shared" / "data" / "task_scaling_pythia"
     if not folder.is_dir():
-        pytest.skip("the real counts (shared/data/task_scaling_pythia) are not beside this checkout")
+        pytest.skip(
+            "the real counts (shared/data/task_scaling_pythia) are not beside this checkout"
+        )
     size = {"70M": 7e7, "160M": 1.6e8, "410M": 4.1e8, "1B": 1e9, "2.8B": 2.8e9, "6.9B": 6.9e9}
     size["12B"] = 1.2e10
     counts = {name: [] for name in size}

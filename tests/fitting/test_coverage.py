@@ -5,10 +5,12 @@ import json
 import numpy as np
 import pytest
 from scipy.optimize import minimize as scipy_minimize
+from scipy.special import gammaln
 from scipy.stats import betabinom
 
 from fitting import LAWS, FittedLaw, Status, coverage, fit_coverage, pass_at_k
 from fitting.coverage import _power_law
+from fitting.intervals import problem_bootstrap
 
 beta_curve = LAWS["beta_binomial"].function
 power_curve = LAWS["exponentiated_power_law"].function
@@ -35,21 +37,23 @@ def stopped(a, b, problems, r, looks, seed):
     return n, c, look
 
 
-@pytest.mark.parametrize(("a", "b", "n"), [(0.5, 5, 100), (0.2, 20, 1000), (2, 3, 50), (5, 0.5, 40)])
+@pytest.mark.parametrize(
+    ("a", "b", "n"), [(0.5, 5, 100), (0.2, 20, 1000), (2, 3, 50), (5, 0.5, 40)]
+)
 def test_beta_binomial_parameters_are_recovered(a, b, n):
-    found = fit_coverage(*sampled(a, b, 20_000, n, seed=4), "beta_binomial", draws=0)
+    found = fit_coverage(*sampled(a, b, 5_000, n, seed=4), "beta_binomial", draws=0)
     assert found.status is Status.CONVERGED
-    # 20,000 problems give log a and log b to about 1 to 2% (1 sd).
-    assert found.params["a"] == pytest.approx(a, rel=0.05)
-    assert found.params["b"] == pytest.approx(b, rel=0.06)
+    # 5,000 problems give log a and log b to about 2 to 4% (1 sd).
+    assert found.params["a"] == pytest.approx(a, rel=0.1)
+    assert found.params["b"] == pytest.approx(b, rel=0.1)
 
 
 def test_beta_binomial_parameters_are_recovered_after_stopping_on_passes():
     a, b = 0.4, 10.0
-    n, c, look = stopped(a, b, 20_000, 5, [16, 32, 64, 128, 256], seed=5)
+    n, c, look = stopped(a, b, 5_000, 5, [16, 32, 64, 128, 256], seed=5)
     found = fit_coverage(n, c, "beta_binomial", r=5, look=look, draws=0)
-    assert found.params["a"] == pytest.approx(a, rel=0.05)
-    assert found.params["b"] == pytest.approx(b, rel=0.06)
+    assert found.params["a"] == pytest.approx(a, rel=0.1)
+    assert found.params["b"] == pytest.approx(b, rel=0.1)
 
 
 def test_it_is_the_maximum_of_the_likelihood():
@@ -61,13 +65,13 @@ def test_it_is_the_maximum_of_the_likelihood():
     def loss(x):
         return -betabinom.logpmf(c, n, *np.exp(x)).sum()
 
-    best = scipy_minimize(loss, [0.0, 0.0], method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-10})
+    best = scipy_minimize(
+        loss, [0.0, 0.0], method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-10}
+    )
     np.testing.assert_allclose(np.log(list(found.params.values())), best.x, atol=1e-5)
     # Ours is the likelihood of the order of samples too: without the binomial coefficients.
     at = np.log([1.0, 1.0])
     gap = -best.fun - found.goodness["log_likelihood"]
-    from scipy.special import gammaln
-
     ways = (gammaln(n + 1) - gammaln(c + 1) - gammaln(n - c + 1)).sum()
     assert gap == pytest.approx(ways, rel=1e-8)
     assert loss(at) > best.fun
@@ -134,31 +138,23 @@ def test_goodness_is_the_distance_in_log_coverage():
     assert law.goodness["rms_log_coverage"] == pytest.approx(np.sqrt((gap**2).mean()), rel=1e-9)
 
 
-test_goodness_is_the_distance_in_log_coverage = pytest.mark.filterwarnings("default")(
-    test_goodness_is_the_distance_in_log_coverage
-)
-
-
 @pytest.mark.parametrize(("a", "b", "problems", "n"), [(0.5, 5, 128, 100), (2, 3, 100, 50)])
 def test_intervals_hold_the_coverage_of_problems_like_these(a, b, problems, n):
-    """At k up to 100 n, in 100 repeats; meant 90%, measured 86% to 93%."""
+    """At k up to 100 n, in 40 repeats; meant 90%, measured 86% to 91% over 300."""
     k = np.array([1, n, 10 * n, 100 * n])
     truth = beta_curve(k, a, b)
     inside = np.zeros(4)
-    for seed in range(100):
-        law = fit_coverage(*sampled(a, b, problems, n, seed), "beta_binomial", draws=150, seed=seed)
+    for seed in range(40):
+        law = fit_coverage(*sampled(a, b, problems, n, seed), "beta_binomial", draws=100, seed=seed)
         found = law.predict(k, 0.9)
         inside += (found.low <= truth) & (truth <= found.high)
-    assert np.all(inside >= 80)
-    assert np.all(inside <= 98)
+    assert np.all(inside >= 29)
 
 
 def test_draws_are_the_fits_of_resampled_problems():
     n, c = sampled(0.5, 5, 60, 100, seed=1)
     law = fit_coverage(n, c, "beta_binomial", draws=30, seed=3)
     assert law.draws.shape == (30, 2)
-    from fitting.intervals import problem_bootstrap
-
     weight = problem_bootstrap(60, 30, seed=3)[7].astype(int)
     again = fit_coverage(np.repeat(n, weight), np.repeat(c, weight), "beta_binomial", draws=0)
     np.testing.assert_allclose(law.draws[7], list(again.params.values()), rtol=1e-5)
@@ -256,7 +252,16 @@ def test_derivatives_of_the_power_law(objective, check_derivatives):
     points = np.random.default_rng(2).uniform(-1.5, 0.5, (5, 2))
     check_derivatives(function, points, np.zeros(5, dtype=int), hessian=False)
     # Where the residuals vanish Gauss and Newton agree.
-    check_derivatives(function, found.x, np.zeros(1, dtype=int))
+    exact = np.array([[np.log(5.0) - 0.4 * np.log(k).mean(), np.log(0.4)]])
+    np.testing.assert_allclose(found.x, exact, rtol=1e-6)
+    middle = function(exact, np.zeros(1, dtype=int))
+    assert middle.value[0] < 1e-28
+    step = 1e-4
+    moves = np.array([[step, 0], [0, step], [step, step], [step, -step]])
+    above, below = (function(exact + sign * moves, np.zeros(4, dtype=int)) for sign in (1, -1))
+    second = (above.value + below.value) / step**2
+    along = np.einsum("md,de,me->m", moves / step, middle.hessian[0], moves / step)
+    np.testing.assert_allclose(along, second, rtol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,12 @@ from scipy.optimize import brentq
 from scipy.stats import beta, binom, nbinom
 
 from fitting import pass_until
-from fitting.intervals import mean_rate_interval, problem_bootstrap, rate_interval
+from fitting.intervals import (
+    _as_high_or_higher,
+    mean_rate_interval,
+    problem_bootstrap,
+    rate_interval,
+)
 
 EACH_SAMPLE = range(1, 101)
 FIXED, EVEN = [100], range(20, 201, 20)
@@ -22,8 +27,13 @@ def plain(n, c, level=0.95):
 def test_fixed_size_is_mid_p_clopper_pearson(n, c, level):
     tail = (1 - level) / 2
     low, high = plain(n, c, level)
-    as_high = lambda p: binom.sf(c, n, p) + binom.pmf(c, n, p) / 2  # noqa: E731
-    as_low = lambda p: binom.cdf(c - 1, n, p) + binom.pmf(c, n, p) / 2  # noqa: E731
+
+    def as_high(p):
+        return binom.sf(c, n, p) + binom.pmf(c, n, p) / 2
+
+    def as_low(p):
+        return binom.cdf(c - 1, n, p) + binom.pmf(c, n, p) / 2
+
     if c > 0:
         assert low == pytest.approx(brentq(lambda p: as_high(p) - tail, 0, 1, xtol=1e-15), rel=1e-8)
     else:
@@ -64,8 +74,6 @@ def test_a_look_after_each_sample_is_mid_p_negative_binomial():
 
 def test_one_rate_per_outcome_makes_a_partition():
     """The chances on either side of an outcome, given a rate, and its own make one."""
-    from fitting.intervals import _as_high_or_higher
-
     look, n = np.array([0, 16, 16, 32, 0]), np.array([16, 32, 32, 64, 64])
     c, r, p = np.array([6, 5, 9, 5, 3]), np.full(5, 5), np.full(5, 0.11)
     found = _as_high_or_higher(p, *(a.astype(float) for a in (n, c, r, look)))
@@ -92,7 +100,7 @@ def test_one_rate_per_outcome_makes_a_partition():
 def test_true_coverage(outcomes, r, looks):
     """Exact: mid-p intervals hold 95% on average over rates; at the worst rate about 93%."""
     inside, above, below = [], [], []
-    for p in np.geomspace(4 / max(looks), 0.9, 40):
+    for p in np.geomspace(4 / max(looks), 0.9, 25):
         look, n, c, probability = outcomes(p, r, looks)
         low, high = rate_interval(n, c, r, look, 0.95)
         inside.append(probability[(low <= p) & (p <= high)].sum())
@@ -114,7 +122,9 @@ def test_true_coverage_of_rare_passes(outcomes):
     assert min(inside) > 0.91
 
 
-@pytest.mark.parametrize(("problems", "n", "passes"), [(10, 10, 0), (10, 10, 3), (20, 5, 50), (1, 40, 39)])
+@pytest.mark.parametrize(
+    ("problems", "n", "passes"), [(10, 10, 0), (10, 10, 3), (20, 5, 50), (1, 40, 39)]
+)
 def test_the_mean_of_equal_problems_is_clopper_pearson(problems, n, passes):
     """The lower limit exactly; the upper is above it, by less than a fifth of the half-width."""
     total = problems * n
@@ -166,7 +176,7 @@ def test_coverage_of_the_mean_of_these_problems(problems, n, a, b):
 def test_coverage_of_the_mean_after_stopping_on_passes(outcomes, r, looks):
     generator = np.random.default_rng(12)
     above = below = 0
-    repeats, problems = 200, 40
+    repeats, problems = 200, 25
     p = generator.beta(0.3, 3.0, problems)
     columns = []
     for one in p:

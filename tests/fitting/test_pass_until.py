@@ -105,9 +105,7 @@ def test_the_papers_ratio_is_biased_as_published_and_ours_is_not(p, r, inflation
     assert probability @ found.problems.estimate / p == pytest.approx(1, rel=1e-9)
 
 
-@pytest.mark.parametrize(
-    ("p", "r", "k"), [(0.1, 2, 10), (0.1, 3, 40), (0.01, 5, 100)]
-)
+@pytest.mark.parametrize(("p", "r", "k"), [(0.1, 2, 10), (0.1, 3, 40), (0.01, 5, 100)])
 def test_pass_at_k_after_stopping_at_the_pass_itself(p, r, k):
     tries = np.arange(r, r + int(nbinom.isf(1e-13, r, p)))
     probability = nbinom.pmf(tries - r, r, p)

@@ -38,6 +38,13 @@ def test_prediction_has_the_shape_of_its_points(shape):
     assert np.shape(found.estimate) == np.shape(found.low) == np.shape(found.high) == shape
 
 
+def test_prediction_without_draws_has_no_interval():
+    found = law(draws=np.empty((0, 2))).predict([1, 100])
+    np.testing.assert_allclose(found.estimate, [np.exp(-2), np.exp(-0.2)], rtol=1e-15)
+    assert np.isnan(found.low).all()
+    assert np.isnan(found.high).all()
+
+
 def test_interval_of_a_parameter():
     low, high = law().interval("b", level=0.5)
     assert (low, high) == pytest.approx((-0.55, -0.45))

@@ -136,6 +136,18 @@ def test_a_proposal_that_is_not_finite_is_not_taken():
     np.testing.assert_allclose(found.x, 1, rtol=1e-6)
 
 
+def test_steps_that_would_climb_are_not_taken():
+    """Newton's step on sqrt(1 + x^2) goes from x to -x^3, further off whenever |x| > 1."""
+
+    def valley(x, index):
+        root = np.sqrt(1 + x**2)
+        return Derivatives(root[:, 0], x / root, (1 / root**3)[:, :, None])
+
+    found = minimize(valley, np.array([[1.5], [3.0], [-20.0]]), tolerance=1e-16)
+    assert found.converged.all()
+    np.testing.assert_allclose(found.x, 0, atol=1e-6)
+
+
 def test_the_value_never_rises():
     seen = []
 
