@@ -11,7 +11,7 @@ TOOLS := .venv/.tools
 install: $(PROJECT)
 
 demo: $(PROJECT)
-	.venv/bin/passlaw run pipelines/ladder/quickstart.yaml
+	.venv/bin/passlaw run pipelines/quickstart.yaml
 
 test: $(TOOLS) test-fitting
 	.venv/bin/python -m pytest

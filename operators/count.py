@@ -33,7 +33,7 @@ def count(scores: pl.LazyFrame, limits: pl.DataFrame | None = None) -> pl.DataFr
     counts = votes.group_by("problem_id").agg(
         pl.col("n", "c", "undecided").sum().cast(pl.Int64),
         distinct_answers=pl.col("answer").count().cast(pl.Int64),
-        completion_tokens=pl.col("completion_tokens").sum().cast(pl.Int64),
+        completion_tokens=pl.col("completion_tokens").sum(),
     )
     return counts.sort("problem_id").collect(engine="streaming")
 

@@ -42,7 +42,8 @@ SCORES = pa.schema(
         pa.field("answer", pa.string()),  # canonical; null: none was found
         pa.field("passed", pa.bool_()),  # null: the verifier could not decide
         pa.field("score", pa.float32()),
-        pa.field("completion_tokens", pa.int32(), nullable=False),
+        # 64 bits, because Polars sums a column in its own type and a cell has billions of tokens.
+        pa.field("completion_tokens", pa.int64(), nullable=False),
         pa.field("error", pa.string()),
     ]
 )

@@ -24,7 +24,7 @@ from ray.exceptions import RayError, RayTaskError
 from operators.schemas import SAMPLES
 from operators.verify import verify
 from pipelines import engines, lease
-from pipelines.config import Decoding, Model, Resources
+from pipelines.config import OBJECT_STORE_BYTES, Decoding, Model, Resources
 from pipelines.engines.protocol import Engine, Request
 from pipelines.errors import UserError
 from pipelines.scheduler import Tally, tally
@@ -33,8 +33,6 @@ from pipelines.units import Cell, Unit, scoring_key, seeds
 
 QUEUE = 2
 """Units in the hands of one engine: one at work and one next, so that it never idles."""
-
-OBJECT_STORE_BYTES = 512 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,9 +26,12 @@ from pipelines.errors import UserError
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
 """A name that may be part of a path: letters, digits, dot, underscore, hyphen."""
 
+OBJECT_STORE_BYTES = 512 * 2**20
+"""Memory that Ray may use for samples on their way from an engine to its keeper."""
+
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Decoding(_Section):
@@ -278,26 +281,30 @@ def _override(values: dict[str, Any], override: str) -> None:
     at: Any = values
     for parent in parents:
         if isinstance(at, list):
-            at = _item(at, parent, override)
+            at = at[_position(at, parent, override)]
         elif isinstance(at, dict):
             at = at.setdefault(parent, {})
         else:
             raise UserError(f"-o {override}: {parent} is not a section")
-    value = yaml.safe_load(text)
+    try:
+        value = json.loads(json.dumps(yaml.safe_load(text), default=str))
+    except yaml.YAMLError as error:
+        problem = getattr(error, "problem", error)
+        raise UserError(f"-o {override}: the value is not valid YAML ({problem})") from None
     if isinstance(at, list):
-        at[at.index(_item(at, last, override))] = value
+        at[_position(at, last, override)] = value
     elif isinstance(at, dict):
         at[last] = value
     else:
         raise UserError(f"-o {override}: {'.'.join(parents)} is not a section")
 
 
-def _item(items: list[Any], key: str, override: str) -> Any:
-    if key.isdigit() and int(key) < len(items):
-        return items[int(key)]
-    for item in items:
+def _position(items: list[Any], key: str, override: str) -> int:
+    if key.isdecimal() and int(key) < len(items):
+        return int(key)
+    for at, item in enumerate(items):
         if isinstance(item, dict) and str(item.get("name")) == key:
-            return item
+            return at
     raise UserError(f"-o {override}: there is no item {key!r}; use a position from 0 or a name")
 
 

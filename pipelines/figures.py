@@ -58,8 +58,8 @@ def number(value: float | None, digits: int = 3) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     size = abs(value)
-    if value == 0:
-        return "0"
+    if value == round(value) and size < 1e6:
+        return f"{value:,.0f}".replace("-", _MINUS)
     if size < 1e-3 or size >= 1e6:
         mantissa, _, exponent = f"{value:.{max(digits - 2, 0)}e}".partition("e")
         return f"{mantissa}{_TIMES}10{_superscript(int(exponent))}".replace("-", _MINUS)
@@ -105,6 +105,8 @@ def _coverage(tables: RunTables) -> alt.ConcatChart | None:
         tries = _power_axis(1, max([*mine["x"], *fitted["x"]]), "tries per problem, k")
         rows = _rows(mine, tables.parameters, rates)
         law_rows = _rows(fitted, tables.parameters, rates, told=False)
+        # A coverage of 0 has no place on a log axis; its band shows what is known.
+        shown = rows if rates.kind == "linear" else [row for row in rows if not row["limit"]]
         inside = [row for row in law_rows if row["x"] <= row["most"]]
         # The dashes start where the solid line ends.
         seam = {row["model"]: row for row in inside}
@@ -120,7 +122,7 @@ def _coverage(tables: RunTables) -> alt.ConcatChart | None:
             sheet.chart(beyond)
             .mark_line(strokeWidth=1.2, strokeDash=[4, 3], clip=True)
             .encode(y=rates.y("estimate"), **base),
-            sheet.chart(rows)
+            sheet.chart(shown)
             .mark_point(size=9, filled=True, opacity=1, clip=True)
             .encode(y=rates.y("estimate"), tooltip=_tooltip("tries"), **base),
         ]
@@ -135,8 +137,11 @@ def _pass_until(tables: RunTables) -> alt.ConcatChart | None:
     measured, law, predicted = (curves.filter(pl.col("kind") == kind) for kind in kinds)
     if measured.is_empty():
         return None
-    ends = [*measured["estimate"], *measured["high"], *law["estimate"], *predicted["estimate"]]
-    axis = _double_log_axis(ends, "pass rate (mean over problems)")
+    axis = _double_log_axis(
+        measured=[*measured["estimate"], *measured["high"], *predicted["estimate"]],
+        fitted=law["estimate"],
+        title="pass rate (mean over problems)",
+    )
     sizes = [*measured["x"], *law["x"]]
     x = _size_axis(min(sizes) / 1.25, max(sizes) * 1.25)
     exact = _exact_means(tables)
@@ -151,7 +156,12 @@ def _pass_until(tables: RunTables) -> alt.ConcatChart | None:
         ]
         guesses = [
             {**row, "series": _PREDICTED}
-            for row in _rows(predicted.filter(pl.col("task") == task), tables.parameters, axis)
+            for row in _rows(
+                # Models of one size have one prediction.
+                predicted.filter(pl.col("task") == task).unique("x", maintain_order=True),
+                tables.parameters,
+                axis,
+            )
         ]
         known = [
             {**row, "series": _EXACT}
@@ -306,11 +316,12 @@ class _Axis:
     def y(self, column: str) -> alt.Y:
         return alt.Y(f"{column}:Q", title=self.title, scale=self._scale(), axis=self._axis())
 
-    def place(self, value: float) -> float:
-        """Return where a rate lies, moved onto the axis if it lies outside."""
-        if self.kind == "double_log":
-            value = _double_log(value)
-        return min(max(value, self.low), self.high)
+    def place(self, rate: float, *, inside: bool) -> float:
+        """Return where a rate lies; if asked, moved onto the axis where it lies outside."""
+        value = _double_log(rate) if self.kind == "double_log" else rate
+        if inside:
+            return min(max(value, self.low), self.high)
+        return max(value, self.low * 1e-6) if self.kind == "log" else value
 
     def _scale(self) -> alt.Scale:
         return alt.Scale(
@@ -359,9 +370,12 @@ def _double_log(rate: float) -> float:
     return math.log(-math.log(rate))
 
 
-def _double_log_axis(rates: Iterable[float], title: str) -> _Axis:
-    inside = [_double_log(rate) for rate in rates if SMALLEST < rate < 1 - 1e-6]
-    low, high = min(inside, default=-1.0), max(inside, default=1.0)
+def _double_log_axis(measured: Iterable[float], fitted: Iterable[float], title: str) -> _Axis:
+    """Return an axis around what was measured, and the law no further than ten times below."""
+    inside = [rate for rate in measured if SMALLEST < rate < 1 - 1e-6]
+    least = min(inside, default=SMALLEST) / 10
+    ends = [_double_log(rate) for rate in (*inside, *(max(rate, least) for rate in fitted))]
+    low, high = min(ends, default=-1.0), max(ends, default=1.0)
     pad = 0.07 * max(high - low, 0.5)
     low, high = low - pad, high + pad
     powers = [10.0**exponent for exponent in range(-9, -1)]
@@ -438,9 +452,10 @@ def _tooltip(x: str, *more: str) -> list[alt.Tooltip]:
 def _rows(
     frame: pl.DataFrame, parameters: Mapping[str, int], axis: _Axis, *, told: bool = True
 ) -> list[Row]:
-    """Return rows for a chart: rates placed on the axis, sizes named, numbers told in words.
+    """Return rows for a chart: rates placed on the axis, sizes named.
 
-    Values are rounded to what a screen can show, because every digit is in the page.
+    Measurements are told in words too, and moved onto the axis where they lie outside; curves
+    run on and are clipped. Values are rounded, because every digit is in the page.
     """
     sizes = sorted(set(parameters.values()))
     names = dict(zip(sizes, _size_names(sizes), strict=True))
@@ -449,11 +464,11 @@ def _rows(
     rows = []
     for row in frame.iter_rows(named=True):
         rate = {name: row[name] for name in ("estimate", "low", "high")}
-        place = {name: float(f"{axis.place(value):.6g}") for name, value in rate.items()}
+        placed = {name: axis.place(value, inside=told) for name, value in rate.items()}
         rows.append(
             {
                 **row,
-                **place,
+                **{name: float(f"{value:.6g}") for name, value in placed.items()},
                 "x": float(f"{row['x']:.6g}"),
                 "size": names.get(parameters.get(row["model"] or "", 0), ""),
                 "limit": rate["estimate"] <= 0,
@@ -521,8 +536,8 @@ class _Sheet:
 def _panels(
     sheet: _Sheet, panels: Sequence[tuple[str, Sequence[alt.Chart]]], *, legend_below: bool = False
 ) -> alt.ConcatChart:
-    """Set one panel a task side by side, at most three in a row."""
-    across = min(len(panels), 3)
+    """Set one panel a task side by side, at most three in a row, four in a square."""
+    across = 2 if len(panels) == 4 else min(len(panels), 3)
     width = {1: 520, 2: 360, 3: 245}[across]
     chart: alt.ConcatChart = alt.concat(
         *(

@@ -4,6 +4,7 @@ Turns columns into arrays, calls `fitting`, and turns its records into the table
 tables and laws; not how samples were drawn or scored, nor where a run lies.
 """
 
+import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,8 +32,9 @@ from fitting import (
 )
 from fitting.laws import FloatArray
 from operators.schemas import CURVES, LAWS, RATES, check
-from pipelines.config import Sweep
+from pipelines.config import Sweep, digest
 from pipelines.errors import UserError
+from pipelines.run import Run, version
 
 FAMILIES: tuple[Literal["exponentiated_power_law", "beta_binomial"], ...] = (
     "exponentiated_power_law",
@@ -59,6 +61,26 @@ class Fits:
     rates: pl.DataFrame
     curves: pl.DataFrame
     laws: pl.DataFrame
+
+
+def fit(run: Run) -> bool:
+    """Fit a run's counts and write rates, curves and laws; whether there was anything to do.
+
+    Raises:
+        UserError: there are no counts.
+    """
+    counts = run.store.read_result("counts")
+    if counts is None or counts.is_empty():
+        raise UserError(f"{run.store.root}: has no counts; run sample first")
+    told = [run.sweep.fit.model_dump(mode="json"), dict(run.parameters), version()]
+    inputs = digest([told, hashlib.blake2b(counts.write_csv().encode()).hexdigest()])
+    if run.store.result_inputs("laws") == inputs:
+        return False
+    fits = fit_tables(run.sweep, run.parameters, counts)
+    run.store.write_result("rates", fits.rates, inputs)
+    run.store.write_result("curves", fits.curves, inputs)
+    run.store.write_result("laws", fits.laws, inputs)  # last: its inputs say that all are there
+    return True
 
 
 def fit_tables(sweep: Sweep, parameters: Mapping[str, int], counts: pl.DataFrame) -> Fits:

@@ -3,6 +3,7 @@
 A courtesy, not the guarantee: units commit by atomic steps, so even two drivers lose nothing.
 """
 
+import contextlib
 import json
 import os
 import socket
@@ -63,7 +64,9 @@ class Lease:
     def _beat(self) -> None:
         while not self._closed.wait(HEARTBEAT):
             if holds(self._path, self.token):
-                self._path.touch()
+                # Not touch, which would leave an empty lease if this one has just been removed.
+                with contextlib.suppress(OSError):
+                    os.utime(self._path)
 
     def _write(self) -> bool:
         """Make the lease unless there is one; whether it was made."""
@@ -101,9 +104,12 @@ def holder(path: Path) -> str | None:
 def _read(path: Path) -> dict[str, Any] | None:
     try:
         held = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except OSError:
         return None
-    return held if isinstance(held, dict) else None
+    except ValueError:
+        held = None
+    # One that a crash tore names no process, so it expires as one of another machine does.
+    return held if isinstance(held, dict) else {}
 
 
 def _alive(held: dict[str, Any], path: Path) -> bool:

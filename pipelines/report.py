@@ -16,11 +16,14 @@ import polars as pl
 import vl_convert
 from markupsafe import Markup
 
-from pipelines.config import UntilAllocation
+from pipelines.config import UntilAllocation, digest
 from pipelines.figures import FEW_PASSES, MOST_CELLS, NONE, draw, number, size_label
-from pipelines.store import RunTables
+from pipelines.run import Run, results
+from pipelines.store import ResultName, RunTables
 
 Row = dict[str, Any]
+
+_INPUTS: tuple[ResultName, ...] = ("counts", "costs", "exact", "laws")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +32,19 @@ class Report:
 
     html: str
     figures: Mapping[str, alt.ConcatChart]
+
+
+def report(run: Run) -> bool:
+    """Write report.html and the figures; whether there was anything to do."""
+    tables = results(run)
+    told = [tables.sweep.model_dump(mode="json"), tables.version, dict(tables.parameters)]
+    inputs = digest([told, *(run.store.result_inputs(name) for name in _INPUTS)])
+    if run.store.report_inputs() == inputs:
+        return False
+    page = render(tables)
+    write_figures(page, run.store.figures_path)
+    run.store.write_report(page.html, inputs)
+    return True
 
 
 def render(tables: RunTables) -> Report:
@@ -106,7 +122,8 @@ def _interval(value: Row | Sequence[float | None] | None) -> str:
 
 def _facts(tables: RunTables) -> Row:
     """Return the numbers of the first paragraph."""
-    counts, sizes = tables.counts, [*tables.parameters.values()]
+    counts = tables.counts
+    sizes = [tables.parameters[model] for model in counts["model"].unique()]
     allocation = tables.sweep.allocation
     samples, passes = int(counts["n"].sum()), int(counts["c"].sum())
     return {
@@ -152,7 +169,7 @@ def _verdicts(tables: RunTables) -> list[Row]:
 
 def _verdict(guess: Row | None, truth: Row | None) -> Row:
     if guess is None or truth is None:
-        return {"held": None, "verdict": "no prediction"}
+        return {"held": None, "verdict": ""}
     if truth["estimate"] < guess["low"]:
         return {"held": False, "verdict": "missed, measured below"}
     if truth["estimate"] > guess["high"]:

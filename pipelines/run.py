@@ -21,7 +21,7 @@ from pipelines import models, tasks
 from pipelines.config import FixedAllocation, Model, Sweep, digest
 from pipelines.errors import UserError
 from pipelines.lease import Lease
-from pipelines.store import Store
+from pipelines.store import ResultName, RunTables, Store
 from pipelines.units import Cell
 
 
@@ -179,6 +179,40 @@ def _recorded_models(store: Store, sweep: Sweep) -> dict[str, dict[str, Any]]:
         if model.name not in known:
             raise UserError(f"{store.root}: model {model.name} was never sampled; run sample first")
     return {model.name: known[model.name] for model in sweep.models}
+
+
+def results(run: Run) -> RunTables:
+    """Return every result table of a run, for those who report on them.
+
+    Raises:
+        UserError: a table is missing; names the stage that writes it.
+    """
+    tables = {}
+    for name, stage in _STAGE_OF.items():
+        table = run.store.read_result(name)
+        if table is None:
+            raise UserError(
+                f"{run.store.root}: has no {name}.parquet that can be read; run "
+                f"`passlaw {stage} {run.store.root}` first"
+            )
+        tables[name] = table
+    return RunTables(
+        sweep=run.sweep,
+        run=str(run.store.root),
+        version=version(),
+        parameters=run.parameters,
+        exact=run.store.read_result("exact"),
+        **tables,
+    )
+
+
+_STAGE_OF: Mapping[ResultName, str] = {
+    "counts": "score",
+    "costs": "score",
+    "rates": "fit",
+    "curves": "fit",
+    "laws": "fit",
+}
 
 
 def version() -> str:

@@ -3,6 +3,7 @@
 Scores what has no scores yet, or was scored against other answers; then counts.
 """
 
+import hashlib
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +18,7 @@ from pipelines.config import FixedAllocation
 from pipelines.errors import UserError
 from pipelines.run import Run
 from pipelines.scheduler import Tally, tally
-from pipelines.store import Committed, Quarantined
+from pipelines.store import Committed, Quarantined, ResultName
 from pipelines.units import Cell, covered, scoring_key
 
 
@@ -52,8 +53,10 @@ def score(run: Run) -> Scored:
         held.quarantined += _quarantine_damaged(run)
         held.scored += refresh(run).scored
         counts, costs = _tables(run)
-    run.store.write_result("counts", counts)
-    run.store.write_result("costs", costs)
+    tables: dict[ResultName, pl.DataFrame] = {"counts": counts, "costs": costs}
+    for name, table in tables.items():
+        content = hashlib.blake2b(table.write_csv().encode(), digest_size=8).hexdigest()
+        run.store.write_result(name, table, content)
     asked = sum(len(run.problem_ids(cell.task)) for cell in run.cells)
     return Scored(
         scored=held.scored,

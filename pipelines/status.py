@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
@@ -41,7 +42,12 @@ def cell_status(run: Run, cell: Cell) -> CellStatus:
     if allocation.r is not None:
         passes: dict[str, list[int]] = {}
         for item in scores:
-            tallied = tally(item.unit, run.store.read_unit("scores", item.unit), allocation.r)
+            try:
+                table = run.store.read_unit("scores", item.unit)
+            except (OSError, pa.ArrowInvalid) as error:
+                bad_scores.append((item.path, str(error)))
+                continue
+            tallied = tally(item.unit, table, allocation.r)
             for name, ids in tallied.first_passes.items():
                 passes.setdefault(name, []).extend(ids)
         for at, name in enumerate(problems):

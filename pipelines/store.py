@@ -36,7 +36,8 @@ _RESULT_SCHEMAS: Mapping[ResultName, pa.Schema] = {
     "laws": LAWS,
 }
 _METADATA = b"passlaw"
-_DICTIONARY = ["problem_id", "finish_reason", "answer", "error"]
+_INPUTS = "<!-- inputs "
+_DICTIONARY = ["problem_id", "finish_reason", "answer", "completion_tokens", "error"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +175,7 @@ class Store:
         """Return a task's problems; UserError where there are none or they cannot be read."""
         path = self.root / "problems" / f"{task}.parquet"
         try:
-            return check_schema(pq.read_table(path, partitioning=None), PROBLEMS, str(path))
+            return check_schema(_read(path), PROBLEMS, str(path))
         except (OSError, pa.ArrowInvalid, ValueError) as error:
             raise UserError(f"{path}: cannot be read ({_first_line(error)}); run sample") from None
 
@@ -198,15 +199,22 @@ class Store:
 
         Raises:
             ValueError: the rows are not the unit's samples, each once and in order.
+            UserError: the file cannot be written, which no other attempt would mend.
         """
         table = check_schema(table, _UNIT_SCHEMAS[kind], f"{kind} of unit {unit.name}")
         _check_rows(unit, table)
         content = _parquet(table, {"unit": unit.to_dict(), **facts})
         path = self.unit_path(kind, unit)
-        if kind == "scores":
+        try:
+            if kind == "samples":
+                return _create(path, content)
             _replace(path, content)
-            return True
-        return _create(path, content)
+        except OSError as error:
+            raise UserError(
+                f"{path.parent}: cannot be written ({error.strerror}); make room or mend it, then "
+                "run again: nothing that was committed is lost"
+            ) from None
+        return True
 
     def committed(self, kind: Kind, cell: Cell) -> tuple[list[Committed], list[Quarantined]]:
         """Return a cell's files, by name, after moving aside those that cannot be trusted."""
@@ -229,6 +237,8 @@ class Store:
                 unit = Unit.from_dict(facts.pop("unit"))
                 if path != self.unit_path(kind, unit) or metadata.num_rows != unit.samples:
                     raise ValueError("its rows are not those of its name")
+                if metadata.schema.names != _UNIT_SCHEMAS[kind].names:
+                    raise ValueError(f"its columns are not those of {kind}")
                 for problem in unit.problems:
                     for start, stop in held.get(problem, ()):
                         if unit.start < stop and start < unit.stop:
@@ -246,8 +256,7 @@ class Store:
 
     def read_unit(self, kind: Kind, unit: Unit) -> pa.Table:
         """Return a unit's rows; OSError or ArrowInvalid where the file is damaged inside."""
-        path = self.unit_path(kind, unit)
-        return pq.read_table(path, partitioning=None, page_checksum_verification=True)
+        return _read(self.unit_path(kind, unit))
 
     def scan_scores(self, files: list[Path]) -> pl.LazyFrame:
         """Return a lazy frame of score files."""
@@ -290,9 +299,7 @@ class Store:
         """Return a result table; None where it is not there or cannot be read."""
         path = self.root / f"{name}.parquet"
         try:
-            table = check_schema(
-                pq.read_table(path, partitioning=None), _RESULT_SCHEMAS[name], name
-            )
+            table = check_schema(_read(path), _RESULT_SCHEMAS[name], name)
         except (OSError, pa.ArrowInvalid, ValueError):
             return None
         frame = pl.from_arrow(table)
@@ -306,9 +313,24 @@ class Store:
         except (OSError, pa.ArrowInvalid, KeyError, ValueError):
             return None
 
-    def write_report(self, html: str) -> None:
-        """Write report.html."""
-        _replace(self.report_path, html.encode())
+    def write_report(self, html: str, inputs: str) -> None:
+        """Write report.html; `inputs` is the digest of what it was made from."""
+        _replace(self.report_path, f"{html}\n{_INPUTS}{inputs} -->\n".encode())
+
+    def report_inputs(self) -> str | None:
+        """Return the digest of what the report was made from; None where there is none."""
+        try:
+            last = self.report_path.read_text(encoding="utf-8").rstrip().rpartition("\n")[2]
+        except (OSError, UnicodeDecodeError):
+            return None
+        return last[len(_INPUTS) : -len(" -->")] if last.startswith(_INPUTS) else None
+
+    @property
+    def artifact_paths(self) -> list[Path]:
+        """What a tracker keeps of a run: the sweep, the report, its figures and the tables."""
+        tables = [self.root / f"{name}.parquet" for name in _RESULT_SCHEMAS]
+        paths = [self.sweep_path, self.report_path, self.figures_path, *tables]
+        return [path for path in paths if path.exists()]
 
 
 def _check_rows(unit: Unit, table: pa.Table) -> None:
@@ -340,6 +362,10 @@ def _parquet(table: pa.Table, facts: Mapping[str, Any]) -> bytes:
         writer.write_table(table)
         writer.add_key_value_metadata(metadata)
     return bytes(sink.getvalue())
+
+
+def _read(path: Path) -> pa.Table:
+    return pq.read_table(path, partitioning=None, page_checksum_verification=True)
 
 
 def _temporary(path: Path, content: bytes) -> Path:

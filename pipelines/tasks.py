@@ -104,7 +104,8 @@ def _rows(path: Path, where: str) -> list[dict[str, Any]]:
         raise UserError(f"{where}: must end in .jsonl or .parquet")
     rows = []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Not splitlines: JSON may hold U+2028 and other characters that it takes for line ends.
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{where}: cannot be read ({error})") from None
     for number, line in enumerate(lines, start=1):

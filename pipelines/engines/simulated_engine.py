@@ -18,7 +18,8 @@ from operators.schemas import SAMPLES
 from pipelines.config import Decoding, SimulatedEngine
 from pipelines.engines.protocol import Request
 
-_WRONG = np.array([f"wrong {digit}" for digit in range(10)], dtype=object)
+# Without a digit, so that no wrong completion is a right number either.
+_WRONG = np.array([f"wrong {letter}" for letter in "abcdefghij"], dtype=object)
 
 
 class SimulatedModel:

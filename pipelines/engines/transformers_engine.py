@@ -120,6 +120,7 @@ class TransformersModel:
             start = start[:-1]  # some tokenizers close every text
         self._start: list[int] = start
         self._unique = self._has_unique_tokens()
+        self._pads = self._ignores_padding()
 
     @classmethod
     def load(
@@ -153,7 +154,11 @@ class TransformersModel:
             raise UserError(
                 f"{name}: does not fit on {target} ({_brief(error)}); use another device or dtype"
             ) from None
-        return cls(model, tokenizer, batch=batch)
+        subject = cls(model, tokenizer, batch=batch)
+        problem = subject._probe()
+        if problem:
+            raise UserError(f"{name}: {problem}; take another causal language model")
+        return subject
 
     @property
     def parameters(self) -> int:
@@ -227,9 +232,13 @@ class TransformersModel:
         order = sorted(pairs, key=lambda at: len(pairs[at][0]) + len(pairs[at][1]))
         vocabulary = self._model.config.get_text_config().vocab_size
         while order:
-            length = sum(map(len, pairs[order[-1]]))
-            rows = max(1, min(self._batch, _CELLS // (length * vocabulary)))
-            chunk, order = order[-rows:], order[:-rows]
+            chunk = [order.pop()]
+            length, first = sum(map(len, pairs[chunk[0]])), len(pairs[chunk[0]][0])
+            while order and len(chunk) < self._batch:
+                first = min(first, len(pairs[order[-1]][0]))
+                if (len(chunk) + 1) * (length - first + 1) * vocabulary > _CELLS:
+                    break
+                chunk.append(order.pop())
             result[chunk] = self._score([pairs[at] for at in chunk], decoding)
         return result
 
@@ -238,23 +247,25 @@ class TransformersModel:
     def _roots(
         self, call: _Call, sample: NDArray[np.int64], owner: NDArray[np.int64]
     ) -> list[_Branch]:
-        """Return the branches whose nodes are the prompts, `owner` in runs, by length."""
+        """Return the branches whose nodes are the prompts; `owner` comes in runs, by length."""
         roots = []
         starts = np.flatnonzero(np.diff(owner, prepend=-1))
         bounds = np.append(starts, len(owner))
+        lengths = [len(call.prompts[at]) for at in owner[starts].tolist()]
+        tokens = _PREFILL * self._batch
         at = 0
         while at < len(starts):
             end = at + 1
             while (
-                end < len(starts)
-                and end - at < self._batch
-                and (end - at + 1) * len(call.prompts[int(owner[starts[end]])])
-                <= _PREFILL * self._batch
+                end < min(len(starts), at + self._batch)
+                and (end - at + 1) * lengths[end] <= tokens
+                and (self._pads or lengths[end] == lengths[at])
             ):
                 end += 1
+            length = lengths[end - 1]
             owners = owner[starts[at:end]]
             prompts = [call.prompts[int(each)] for each in owners]
-            nodes, length = len(prompts), max(map(len, prompts))
+            nodes = len(prompts)
             inputs = torch.zeros(nodes, length, dtype=torch.long)
             mask = torch.zeros(nodes, length, dtype=torch.long)
             for row, prompt in enumerate(prompts):
@@ -262,11 +273,11 @@ class TransformersModel:
                 mask[row, length - len(prompt) :] = 1
             inside = slice(bounds[at], bounds[end])
             node = np.repeat(np.arange(nodes), np.diff(bounds[at : end + 1]))
-            padded = min(map(len, prompts)) < length
+            padded = lengths[at] < length
             sums = torch.zeros(nodes, dtype=torch.float64, device=self._exact)
             roots.append(
                 _Branch(
-                    cache=transformers.DynamicCache(config=self._model.config),
+                    cache=self._new_cache(),
                     width=nodes,
                     rows=torch.arange(nodes, device=self._exact),
                     move=False,
@@ -289,8 +300,8 @@ class TransformersModel:
         while branches:
             branch = branches.pop()
             scores = self._forward(branch)
-            children = self._draw(call, branch, scores)
-            branches += self._split(self._finish(call, children))
+            # No name for the children here: it would keep a cache alive that is done with.
+            branches += self._split(self._finish(call, self._draw(call, branch, scores)))
 
     def _forward(self, branch: _Branch) -> Tensor:
         """Read the inputs of a branch: return the [N, V] scores of what follows."""
@@ -304,22 +315,30 @@ class TransformersModel:
         scattered = branch.width > len(rows)
         if scattered:
             inputs = inputs.new_zeros(branch.width, 1).index_copy(0, rows, inputs)
-        options: dict[str, Any] = {}
-        if branch.mask is not None:
-            if branch.history.shape[1]:
-                branch.mask = torch.nn.functional.pad(branch.mask, (0, 1), value=1)
-            options["attention_mask"] = branch.mask
-            if "position_ids" in self._accepts:
-                positions = branch.mask.cumsum(1).sub_(1).clamp_(min=0)
-                options["position_ids"] = positions[:, -inputs.shape[1] :]
+        if branch.mask is not None and branch.history.shape[1]:
+            branch.mask = torch.nn.functional.pad(branch.mask, (0, 1), value=1)
+        scores = self._read(inputs, branch.cache, branch.mask)
+        return (scores.index_select(0, rows) if scattered else scores).to(self._exact)
+
+    def _new_cache(self) -> transformers.DynamicCache:
+        return transformers.DynamicCache(config=self._model.config)
+
+    def _read(self, inputs: Tensor, cache: Any, mask: Tensor | None = None) -> Tensor:
+        """Read [R, tokens] behind what the cache holds: return the [R, V] scores at their end.
+
+        The mask, [R, length of the cache with the tokens], is 0 on the left padding.
+        """
+        memory = "cache_params" if "cache_params" in self._accepts else "past_key_values"
+        options: dict[str, Any] = {memory: cache}
         if "logits_to_keep" in self._accepts:
             options["logits_to_keep"] = 1
-        output = self._model(
-            input_ids=inputs, past_key_values=branch.cache, use_cache=True, **options
-        )
-        branch.cache = output.past_key_values
-        scores: Tensor = output.logits[:, -1]
-        return (scores.index_select(0, rows) if scattered else scores).to(self._exact)
+        if mask is not None:
+            options["attention_mask"] = mask
+            if "position_ids" in self._accepts:
+                positions = mask.cumsum(1).sub_(1).clamp_(min=0)
+                options["position_ids"] = positions[:, -inputs.shape[1] :]
+        scores: Tensor = self._model(input_ids=inputs, use_cache=True, **options).logits[:, -1]
+        return scores
 
     def _draw(self, call: _Call, branch: _Branch, scores: Tensor) -> _Branch:
         """Draw one token for every sample: return the branch of the distinct histories."""
@@ -564,6 +583,40 @@ class TransformersModel:
             return False
         return not spelled and tokens == plain and self._decode([plain]) == [whole]
 
+    # ---------------------------------------------------------------- what the model can do
+
+    @torch.inference_mode()
+    def _probe(self) -> str | None:
+        """Return why a tree cannot be grown with this model, found out on two tokens."""
+        tokens = torch.tensor([[0, 1], [0, 2]], device=self._device)
+        whole = self._model(input_ids=tokens, use_cache=False).logits.float()
+        scale = whole.std()
+        if (whole[0, 0] - whole[1, 0]).abs().max() > 0.1 * scale:
+            return "its scores depend on later tokens, as an encoder's do"
+        cache = self._new_cache()
+        self._read(tokens[:, :1], cache)
+        stepwise = self._read(tokens[:, 1:], cache).float()
+        # Generous: with half precision the two ways round differently.
+        if (whole[:, 1] - stepwise).abs().max() > 0.5 * scale:
+            return "it does not remember tokens by the cache of transformers"
+        return None
+
+    @torch.inference_mode()
+    def _ignores_padding(self) -> bool:
+        """Whether left padding leaves the scores as they are; state-space models may see it."""
+        tokens = torch.tensor([[2, 1, 2, 2]], device=self._device)
+        padding = torch.zeros(1, 3, dtype=torch.long, device=self._device)
+        padded = torch.cat([padding, tokens], 1)
+        mask = torch.cat([padding, torch.ones_like(tokens)], 1)
+        plain_cache, padded_cache = self._new_cache(), self._new_cache()
+        for start, end in ((0, 2), (2, 3), (3, 4)):
+            plain = self._read(tokens[:, start:end], plain_cache).float()
+            first = start + 3 if start else 0
+            found = self._read(padded[:, first : end + 3], padded_cache, mask[:, : end + 3])
+            if (plain - found.float()).abs().max() > 0.05 * plain.std():
+                return False
+        return True
+
     # ---------------------------------------------------------------- teacher forcing
 
     def _score(
@@ -709,8 +762,6 @@ def _load_model(name: str, dtype: str) -> transformers.PreTrainedModel:
             f"{name}: {len(missing)} weights are missing, the first is {missing[0]}; "
             "take a complete checkpoint of a causal language model"
         )
-    if getattr(model.config, "is_decoder", True) is False and not model.can_generate():
-        raise UserError(f"{name}: is an encoder; take a causal language model")
     return model
 
 

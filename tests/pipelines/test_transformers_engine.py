@@ -3,6 +3,9 @@
 import itertools
 import json
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,10 +21,20 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 tokenizers = pytest.importorskip("tokenizers")
 
-from pipelines.engines.transformers_engine import TransformersModel  # noqa: E402  # needs torch
+from pipelines.engines import transformers_engine  # noqa: E402  # needs torch
+from pipelines.engines.transformers_engine import TransformersModel  # noqa: E402  # the same
 
 PAD, END = 0, 1
 PROMPTS = ("a", "abca", "cb", "bbbbbbbbb")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Models this small only lose time to threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def character_tokenizer(characters, **options):
@@ -62,6 +75,11 @@ def random_model(kind="llama", vocabulary=5, *, sharpness=4.0, context=32, ends=
                 )
                 model = transformers.GPT2LMHeadModel(config)
                 torch.nn.init.normal_(model.transformer.wpe.weight)
+            case "mamba":  # no attention, and a state that sees padding
+                config = transformers.MambaConfig(
+                    vocab_size=vocabulary, **tokens, hidden_size=32, num_hidden_layers=2
+                )
+                model = transformers.MambaForCausalLM(config)
         for weight in model.parameters():
             if weight.ndim == 2:
                 weight.data *= 5  # so that what came before matters
@@ -89,9 +107,9 @@ def requests(samples, prompts=PROMPTS):
 
 
 @torch.inference_mode()
-def next_scores(model, tokens):
-    """Scores after `tokens`, by the stock model: no cache, no padding, one sequence."""
-    return model(torch.tensor([tokens]), use_cache=False).logits[:, -1].double()
+def next_scores(model, sequences):
+    """Scores after sequences of one length, by the stock model: no cache, no padding."""
+    return model(torch.tensor(sequences), use_cache=False).logits[:, -1].double()
 
 
 def stock_warp(scores, decoding):
@@ -103,26 +121,31 @@ def stock_warp(scores, decoding):
         warpers.append(transformers.TopPLogitsWarper(decoding.top_p))
     for warper in warpers:
         scores = warper(None, scores)
-    return scores.log_softmax(-1)[0]
+    return scores.log_softmax(-1)
 
 
 def outcomes(model, prompt, decoding, ends=(END,)):
     """Every outcome (tokens, finish reason) of a prompt, and its exact log-probability."""
     found = {}
-    frontier = [((), 0.0)]
-    while frontier:
-        tokens, total = frontier.pop()
-        if tokens and tokens[-1] in ends:
-            found[tokens, "stop"] = total
-        elif len(tokens) == decoding.max_tokens:
-            found[tokens, "length"] = total
-        else:
-            logp = stock_warp(next_scores(model, [*prompt, *tokens]), decoding).tolist()
-            frontier += [
-                ((*tokens, token), total + each)
-                for token, each in enumerate(logp)
-                if each > -math.inf
-            ]
+    live = {(): 0.0}
+    for depth in range(1, decoding.max_tokens + 1):
+        if not live:
+            break
+        scores = next_scores(model, [[*prompt, *tokens] for tokens in live])
+        frontier, live = live, {}
+        for (tokens, total), logp in zip(
+            frontier.items(), stock_warp(scores, decoding).tolist(), strict=True
+        ):
+            for token, each in enumerate(logp):
+                if each == -math.inf:
+                    continue
+                drawn = (*tokens, token)
+                if token in ends:
+                    found[drawn, "stop"] = total + each
+                elif depth == decoding.max_tokens:
+                    found[drawn, "length"] = total + each
+                else:
+                    live[drawn] = total + each
     return found
 
 
@@ -147,8 +170,8 @@ def text_of(tokenizer, tokens, ends=(END,)):
 )
 def test_frequencies_are_the_exact_probabilities(kind, decoding):
     """Completions come as often as stock teacher forcing says, prompts of all lengths in a call."""
-    subject = engine(kind)
-    samples = 20_000
+    subject = engine(kind, sharpness=1.5)
+    samples = 10_000
     table = subject.generate(requests(samples), decoding).to_pylist()
     for at, prompt in enumerate(PROMPTS):
         tokens = subject._tokenizer.encode(prompt)
@@ -163,24 +186,24 @@ def test_frequencies_are_the_exact_probabilities(kind, decoding):
             assert row["problem_id"] == f"p{at}"
             assert row["prompt_tokens"] == len(tokens)
             counts[row["completion"], row["finish_reason"], row["completion_tokens"]] += 1
-        common = [each for each, count in expected.items() if count >= 5]
-        observed = [counts[each] for each in common]
-        wanted = [expected[each] for each in common]
-        if rest := samples - math.fsum(wanted):
-            observed.append(samples - sum(observed))
-            wanted.append(rest)
-        if len(wanted) > 1 and min(wanted) > 0.5:
-            wanted = np.array(wanted) * samples / math.fsum(wanted)
-            assert stats.chisquare(observed, wanted).pvalue > 1e-3, prompt
+        # Rare outcomes are counted together, with the least of the common ones.
+        ranked = sorted(expected, key=expected.__getitem__, reverse=True)
+        common = sum(count >= 5 for count in expected.values())
+        pools = [*([each] for each in ranked[: common - 1]), ranked[common - 1 :]]
+        assert len(pools) > 2
+        observed = [sum(counts[each] for each in pool) for pool in pools]
+        wanted = np.array([math.fsum(expected[each] for each in pool) for pool in pools])
+        wanted *= samples / wanted.sum()  # from rounding in float32
+        assert stats.chisquare(observed, wanted).pvalue > 1e-3, prompt
 
 
 def test_a_sample_depends_on_its_seed_alone():
     """The same seeds give the same samples in any company, batch and order."""
     decoding = Decoding(max_tokens=6, top_p=0.95)
     subject = engine(batch=4_096, sharpness=1.5)
-    asked = requests(300)
+    asked = requests(60)
     whole = subject.generate(asked, decoding)
-    assert len(set(whole["completion"].to_pylist())) > 300
+    assert len(set(whole["completion"].to_pylist())) > 60
     alone = [subject.generate([each], decoding) for each in asked]
     parts = [
         Request(
@@ -190,7 +213,7 @@ def test_a_sample_depends_on_its_seed_alone():
             seeds=each.seeds[part],
         )
         for each in asked
-        for part in (slice(0, 1), slice(1, 100), slice(100, None))
+        for part in (slice(0, 1), slice(1, 20), slice(20, None))
     ]
     narrow = TransformersModel(subject._model, subject._tokenizer, batch=3)
     columns = ["problem_id", "sample_id", "completion", "finish_reason", "completion_tokens"]
@@ -198,16 +221,26 @@ def test_a_sample_depends_on_its_seed_alone():
         [row for table in alone for row in table.select(columns).to_pylist()],
         subject.generate(parts, decoding).select(columns).to_pylist(),
         narrow.generate(asked, decoding).select(columns).to_pylist(),
-        [
-            row
-            for each in sorted(
-                narrow.generate(parts[::-1], decoding).select(columns).to_pylist(),
-                key=lambda row: (row["problem_id"], row["sample_id"]),
-            )
-            for row in [each]
-        ],
+        sorted(
+            narrow.generate(parts[::-1], decoding).select(columns).to_pylist(),
+            key=lambda row: (row["problem_id"], row["sample_id"]),
+        ),
     ):
         assert other == whole.select(columns).to_pylist()
+
+
+@pytest.mark.parametrize("cells", [1, 12, 100])
+def test_scores_are_read_in_slices(monkeypatch, cells):
+    """However few scores are held at a time, the samples and likelihoods are the same."""
+    subject = engine(sharpness=1.0)
+    decoding = Decoding(max_tokens=4)
+    whole = subject.generate(requests(40), decoding)
+    texts = ["", "abc", "ca", "bbbbb"]
+    likelihood = subject.likelihood(PROMPTS, texts, decoding)
+    monkeypatch.setattr(transformers_engine, "_CELLS", cells)
+    sliced = subject.generate(requests(40), decoding)
+    assert sliced.drop_columns(["sum_logprob"]) == whole.drop_columns(["sum_logprob"])
+    assert subject.likelihood(PROMPTS, texts, decoding) == pytest.approx(likelihood, rel=1e-5)
 
 
 @pytest.mark.parametrize("batch", [1, 3, 16])
@@ -225,7 +258,7 @@ def test_no_forward_pass_has_more_rows_than_a_batch(batch):
 
 def test_samples_that_agree_share_their_passes():
     """A greedy call costs one row for each prompt and token, however many samples there are."""
-    subject = engine()
+    subject = engine(batch=4_096)
     rows = []
     subject._model.register_forward_hook(
         lambda _module, _positional, named, _output: rows.append(len(named["input_ids"])),
@@ -233,6 +266,18 @@ def test_samples_that_agree_share_their_passes():
     )
     subject.generate(requests(1_000), Decoding(max_tokens=5, temperature=0))
     assert sum(rows) <= len(PROMPTS) * 5
+    assert len(rows) <= 5
+
+
+def test_rounding_picks_no_token_of_probability_zero():
+    """The largest and smallest uniform numbers, in nodes far along the line, stay in support."""
+    nodes = 5_000
+    logp = torch.tensor([-math.inf, 1e-3, 1.0, -math.inf, 1e-3, -math.inf]).double()
+    logp = logp.log_softmax(-1).expand(nodes, -1)
+    node = torch.arange(nodes)
+    for uniform, token in ((0.0, 1), (1 - 2**-53, 4), (0.5, 2)):
+        draws = torch.full((nodes,), uniform, dtype=torch.float64)
+        assert (transformers_engine._pick(logp, node, draws) == token).all()
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2", "sliding"])
@@ -282,7 +327,7 @@ def test_confidence_is_that_of_the_model_without_decoding(kind, decoding):
         assert len(drawn) == row["completion_tokens"]
         logprob, certainty = [], []
         for at, token in enumerate(drawn):
-            logp = next_scores(model, prompt + drawn[:at]).log_softmax(-1)[0]
+            logp = next_scores(model, [prompt + drawn[:at]]).log_softmax(-1)[0]
             logprob.append(logp[token].item())
             # KL(uniform || model) from its definition.
             uniform = torch.full_like(logp, 1 / len(logp))
@@ -291,13 +336,13 @@ def test_confidence_is_that_of_the_model_without_decoding(kind, decoding):
         assert row["self_certainty"] == pytest.approx(np.mean(certainty), rel=1e-4, abs=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["llama", "gpt2", "sliding"])
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "sliding", "mamba"])
 def test_likelihood_is_the_sum_of_what_was_drawn(kind):
     """Teacher forcing a finished sample gives its sum_logprob."""
-    subject = engine(kind)
-    rows = subject.generate(requests(500), Decoding(max_tokens=6)).to_pylist()
+    subject = engine(kind, batch=5, sharpness=2.0)
+    rows = subject.generate(requests(60), Decoding(max_tokens=6)).to_pylist()
     finished = [row for row in rows if row["finish_reason"] == "stop"]
-    assert len(finished) > 100
+    assert len(finished) > 50
     prompts = [PROMPTS[int(row["problem_id"][1:])] for row in finished]
     found = subject.likelihood(prompts, [row["completion"] for row in finished])
     assert found == pytest.approx([row["sum_logprob"] for row in finished], rel=1e-4, abs=1e-4)
@@ -376,14 +421,16 @@ def test_likelihood_of_what_cannot_be():
 # ------------------------------------------------------------------------ how samples end
 
 
-@pytest.mark.parametrize("batch", [2, 512])
+@pytest.mark.parametrize("batch", [5, 512])
 @pytest.mark.parametrize("stop", [("b",), ("ca",), ("abc", "cc"), ("aaaaaaaaaaaaaaaaaa",)])
 def test_a_completion_ends_before_the_first_stop_string(stop, batch):
     """With stop strings a sample is the same sample, cut; the prompt's own text does not count."""
     subject = engine(sharpness=1.5, batch=batch)
-    asked = requests(100)
-    free = subject.generate(asked, Decoding(max_tokens=10)).to_pylist()
-    cut = subject.generate(asked, Decoding(max_tokens=10, stop=stop)).to_pylist()
+    asked = requests(50)
+    # What the model said is equal up to rounding only: other company in its passes.
+    same = [name for name in SAMPLES.names if name not in ("sum_logprob", "self_certainty")]
+    free = subject.generate(asked, Decoding(max_tokens=10)).select(same).to_pylist()
+    cut = subject.generate(asked, Decoding(max_tokens=10, stop=stop)).select(same).to_pylist()
     hits = 0
     for before, after in zip(free, cut, strict=True):
         text = before["completion"]
@@ -402,7 +449,7 @@ def test_a_completion_ends_before_the_first_stop_string(stop, batch):
             if len(subject._tokenizer.decode(drawn[:count])) >= reached
         )
         assert after["completion_tokens"] == complete
-    assert hits > 20 or len(stop[0]) > 10
+    assert hits > 10 or len(stop[0]) > 10
 
 
 def test_a_stop_string_cuts_what_stands_before_it_in_text():
@@ -582,7 +629,10 @@ def _no_tokenizer(folder):
 def _encoder(folder):
     size = {"vocab_size": 5, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
     config = transformers.BertConfig(**size, intermediate_size=8)
-    transformers.BertForMaskedLM(config).save_pretrained(folder)
+    model = transformers.BertForMaskedLM(config)
+    for weight in model.parameters():
+        weight.data *= 20
+    model.save_pretrained(folder)
 
 
 def _translator(folder):
@@ -617,6 +667,19 @@ def test_a_folder_that_cannot_be_used_is_named(folder, damage, says):
     assert str(folder) in str(caught.value)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_without_torch_the_way_out_is_named():
+    """Importing the engine says what to install."""
+    code = "import sys; sys.modules['torch'] = None; import pipelines.engines.transformers_engine"
+    root = Path(transformers_engine.__file__).parents[2]
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert found.stderr.splitlines()[-1] == (
+        "pipelines.errors.UserError: engine transformers: torch is not installed; "
+        "pip install 'passlaw[transformers]'"
+    )
 
 
 def test_a_missing_folder_or_device_is_named(tmp_path):

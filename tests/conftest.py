@@ -1,0 +1,14 @@
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--rows", type=int, default=100_000_000, help="rows to count in benchmarks")
+    parser.addoption(
+        "--kills", type=int, default=None, help="random kills of each kind in tests/chaos"
+    )
+
+
+@pytest.fixture
+def kills(request: pytest.FixtureRequest) -> int:
+    """How many times a process is killed: few by default, 30 for `make chaos`."""
+    return request.config.getoption("--kills") or 4

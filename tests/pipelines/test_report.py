@@ -1,0 +1,237 @@
+import re
+from dataclasses import replace
+
+import altair as alt
+import polars as pl
+import pytest
+
+from pipelines.figures import number, size_label
+from pipelines.fit import fit_tables
+from pipelines.report import render, write_figures
+from pipelines.store import RunTables
+from tests.pipelines.simulated_run import simulate
+
+TASKS = ("add-2", "add-3")
+
+
+def tabled(made):
+    fits = fit_tables(made.sweep, made.parameters, made.counts)
+    return RunTables(
+        sweep=made.sweep,
+        run="runs/simulated-ladder",
+        version="1.2.3",
+        parameters=made.parameters,
+        counts=made.counts,
+        rates=fits.rates,
+        curves=fits.curves,
+        laws=fits.laws,
+        costs=made.costs,
+        exact=made.exact,
+    )
+
+
+@pytest.fixture(scope="module")
+def made():
+    return simulate(sizes=(2_600, 5_200, 9_800, 18_500), tasks=TASKS, problems=10, seeds=2)
+
+
+@pytest.fixture(scope="module")
+def tables(made):
+    return tabled(made)
+
+
+@pytest.fixture(scope="module")
+def report(tables):
+    return render(tables)
+
+
+def words(html):
+    """Return what a reader sees: no scripts, styles or tags, one space between words."""
+    shown = re.sub(r"<(script|style).*?</\1>", " ", html, flags=re.DOTALL)
+    return " ".join(re.sub(r"<[^>]+>", " ", shown).split())
+
+
+def test_the_page_needs_no_network(report):
+    """Nothing is loaded from anywhere: no source, link, import or style outside the page."""
+    outside = r"""(?:src|href)\s*=|@import|url\(|<link|<iframe|<img"""
+    markup = re.sub(r"<script.*?</script>", "", report.html, flags=re.DOTALL)
+    assert re.findall(outside, markup) == []
+    assert re.findall(r"<script[^>]*src", report.html) == []
+
+
+def test_the_libraries_are_inside_once(report):
+    """Vega and its friends are in the page a single time, for all charts."""
+    assert report.html.count("window.vegaEmbed=") == 1
+    assert report.html.count('class="chart"') == len(report.figures) == 4
+
+
+def test_the_summary_has_the_key_numbers(tables, report):
+    """The first paragraph counts models, tasks and samples, and gives each task's verdicts."""
+    text = words(report.html)
+    samples = f"{tables.counts['n'].sum():,}"
+    assert (
+        f"5 models of 2.6k to 18.5k parameters tried 20 problems of 2 tasks, {samples} times"
+        in text
+    )
+    for task in TASKS:
+        law = tables.laws.filter(kind="task", task=task)
+        for model in law["held_out"].item().split(", "):
+            assert f"{model} " in text
+    for sentence in tables.laws.filter(kind="emergence")["status"]:
+        assert sentence in text
+    assert re.search(r"add-2 : .*(held|missed)", text)
+
+
+@pytest.mark.parametrize(
+    ("measured", "verdict"),
+    [(0.5, "held"), (0.01, "missed, measured below"), (0.99, "missed, measured above")],
+)
+def test_the_verdict_compares_measured_with_predicted(tables, measured, verdict):
+    """A prediction holds where its interval contains what was measured."""
+    kinds = pl.col("kind").replace_strict(
+        {"task_law_prediction": 0.5, "pass_until": measured}, default=pl.col("estimate")
+    )
+    low, high = (
+        pl.when(kind="task_law_prediction").then(end).otherwise(column).alias(column)
+        for column, end in (("low", 0.4), ("high", 0.6))
+    )
+    curves = tables.curves.with_columns(kinds.alias("estimate"), low, high)
+    cells = re.findall(
+        r'class="(held|missed)">([^<]+)</td>', render(replace(tables, curves=curves)).html
+    )
+    assert {text for _, text in cells} == {verdict}
+
+
+def test_how_often_intervals_hold_is_counted(tables, report):
+    """The share of intervals that contain the exact value, in all and where enough passed."""
+    keys = ["model", "task", "problem_id"]
+    cells = tables.rates.join(tables.exact, on=keys).join(tables.counts, on=keys)
+    holds = cells.filter(pl.col("p").is_between("low", "high"))
+    assert f"{number(100 * holds.height / cells.height)}% of {cells.height} intervals contain" in (
+        words(report.html)
+    )
+    enough = cells.filter(pl.col("c") >= 5)
+    assert f"of {enough.height}" in words(report.html)
+
+
+def test_without_exact_values_their_part_is_left_out(tables):
+    """Where no exact probability is known the report has three figures and no such section."""
+    report = render(replace(tables, exact=None))
+    assert set(report.figures) == {"coverage", "pass_until", "cost"}
+    assert "Estimated against exact" not in report.html
+
+
+def test_undecided_samples_get_a_section_only_if_there_are_any(tables, report):
+    """What the verifier could not decide is listed with the bound that it leaves open."""
+    assert "What could not be decided" not in report.html
+    counts = tables.counts.with_columns(undecided=pl.lit(3, pl.Int64))
+    assert "What could not be decided" in render(replace(tables, counts=counts)).html
+
+
+def test_text_from_data_is_escaped(tables):
+    """Names and paths cannot become markup, nor end a script."""
+    nasty = "</script><script>alert(1)</script>&"
+    frames = {
+        name: getattr(tables, name).with_columns(task=pl.lit(nasty))
+        for name in ("counts", "rates", "curves", "laws", "costs", "exact")
+    }
+    for name in ("laws", "curves"):
+        frames[name] = frames[name].filter(pl.col("model").is_not_null())
+    html = render(replace(tables, run=nasty, **frames)).html
+    assert "alert(1)" in html
+    assert "<script>alert(1)" not in html
+
+
+def test_refusals_are_told(made):
+    """A run in which nothing passed has a report that says so."""
+    never = replace(made, counts=made.counts.with_columns(c=pl.lit(0, pl.Int64)))
+    text = words(render(tabled(never)).html)
+    assert "No sample passed" in text
+    assert "no held-out model was predicted" in text
+
+
+def test_one_model_one_task(made):
+    """The smallest run has a report too."""
+    here = {"model": "m2.6k", "task": "add-2"}
+    frames = {name: getattr(made, name).filter(**here) for name in ("counts", "exact", "costs")}
+    report = render(tabled(replace(made, parameters={"m2.6k": 2_600}, **frames)))
+    assert "1 model of 2.6k parameters tried 10 problems of 1 task," in words(report.html)
+
+
+def test_figures_are_written_as_png_and_svg(report, tmp_path):
+    """Each figure is exported twice, without a browser."""
+    written = write_figures(report, tmp_path / "figures")
+    assert {path.name for path in written} == {
+        f"{name}.{kind}" for name in report.figures for kind in ("png", "svg")
+    }
+    for path in written:
+        start = path.read_bytes()[:8]
+        assert start == b"\x89PNG\r\n\x1a\n" if path.suffix == ".png" else start[:4] == b"<svg"
+
+
+def test_figures_are_valid_vega_lite(report):
+    """Every chart passes altair's schema, and no mark's data is missing."""
+    for chart in report.figures.values():
+        spec = chart.to_dict()
+        named = set(re.findall(r"'name': '(data-\d+)'", str(spec)))
+        assert named <= set(spec["datasets"])
+
+
+def test_large_runs_are_thinned(tables):
+    """A figure of cells never holds more than can be seen."""
+    many = pl.concat(
+        [
+            tables.rates.with_columns(problem_id=pl.format("{}-{}", "problem_id", i))
+            for i in range(60)
+        ]
+    )
+    exact, counts = (
+        pl.concat(
+            [frame.with_columns(problem_id=pl.format("{}-{}", "problem_id", i)) for i in range(60)]
+        )
+        for frame in (
+            tables.exact.select("model", "task", pl.col("problem_id"), "p"),
+            tables.counts,
+        )
+    )
+    report = render(replace(tables, rates=many, exact=exact, counts=counts))
+    drawn = report.figures["exact"].to_dict(validate=False)["datasets"]
+    assert sum(len(rows) for rows in drawn.values()) < 15_000
+    assert "an even selection is drawn" in words(report.html)
+
+
+def test_altair_is_left_as_it_was(tables):
+    """Drawing changes no global setting of altair."""
+    before = alt.theme.active, alt.data_transformers.active
+    render(tables)
+    assert (alt.theme.active, alt.data_transformers.active) == before
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (12_345_678, "12,345,678"),
+        (0.000123, "1.2\u00d710⁻⁴"),
+        (-0.00004, "\u22124.0\u00d710⁻⁵"),
+        (2.08e12, "2.1\u00d710¹²"),
+        (0.9179, "0.918"),
+        (0.99996, "0.99996"),
+        (0.0302, "0.0302"),
+        (54_321.7, "54,322"),
+        (1.0, "1"),
+        (0.0, "0"),
+        (None, "\u2013"),
+        (float("nan"), "\u2013"),
+    ],
+)
+def test_numbers_look_as_in_print(value, text):
+    """Thousands are separated, powers of ten written out, rates near 1 are not 1."""
+    assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(2_600, "2.6k"), (7e9, "7B"), (135e6, "135M"), (90, "90")]
+)
+def test_sizes_are_short(size, text):
+    """Sizes are named as people name models."""
+    assert size_label(size) == text
