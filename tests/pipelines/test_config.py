@@ -1,0 +1,339 @@
+"""The sweep: what is accepted, what is refused, and that a refusal names field, value, way out."""
+
+import copy
+import hashlib
+import re
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.config import (
+    ArithmeticTask,
+    FileTask,
+    FixedAllocation,
+    SimulatedEngine,
+    TransformersEngine,
+    UntilAllocation,
+    digest,
+    load,
+    parse,
+)
+from pipelines.errors import UserError
+
+SIMULATED = {"engine": "simulated", "name": "sim", "parameters": 10, "rate": 0.1}
+LADDER = {"name": "rung", "path": "ladder:2k"}
+BASE = {
+    "name": "sweep",
+    "models": [SIMULATED, LADDER],
+    "tasks": [{"name": "add-2"}, {"name": "quiz", "path": "quiz.jsonl"}],
+}
+
+
+def sweep(change=None, overrides=()):
+    return parse(
+        copy.deepcopy(BASE) | (change or {}), source="sweep.yaml", overrides=list(overrides)
+    )
+
+
+def refusal(change=None, overrides=()):
+    with pytest.raises(UserError) as caught:
+        sweep(change, overrides)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+class TestAccepted:
+    def test_defaults(self):
+        made = sweep()
+        assert isinstance(made.models[0], SimulatedEngine)
+        assert isinstance(made.models[1], TransformersEngine)
+        assert isinstance(made.tasks[0], ArithmeticTask)
+        assert isinstance(made.tasks[1], FileTask)
+        assert made.allocation == UntilAllocation(r=5, cap=100_000, first_round=1_000, growth=2.0)
+        assert made.run_path == "runs/sweep"
+        assert (made.seed, made.decoding.temperature, made.decoding.max_tokens) == (0, 1.0, 256)
+        assert sweep({"run": "elsewhere"}).run_path == "elsewhere"
+
+    def test_the_kind_of_allocation_follows_from_its_fields(self):
+        assert sweep({"allocation": {"n": 7}}).allocation == FixedAllocation(kind="fixed", n=7)
+        assert sweep({"allocation": {"r": 7}}).allocation.r == 7
+        assert sweep({"allocation": {}}).allocation == UntilAllocation()
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {},
+            {"allocation": {"n": 64}, "fit": {"k": [1, 64], "hold_out": None}},
+            {"fit": {"k": [10**6]}},
+            {"fit": {"hold_out": "rung"}},
+            {"seed": 2**63 - 1, "decoding": {"stop": ["\n", "é"], "top_k": 3}},
+            {
+                "tasks": [
+                    {"name": "q", "path": "q", "fields": {"answer": "a"}, "template": "{prompt}?"}
+                ]
+            },
+            {"resources": {"engine_gpus": 0.5}, "tracking": {"enabled": False, "uri": "x"}},
+        ],
+    )
+    def test_yaml_round_trip(self, change):
+        made = sweep(change)
+        again = parse(yaml.safe_load(made.to_yaml()), source="again")
+        assert again == made
+        assert again.digest() == made.digest()
+        assert again.to_yaml() == made.to_yaml()
+
+    def test_what_a_run_records_is_no_part_of_the_sweep(self):
+        assert sweep({"passlaw": {"version": "1"}}) == sweep()
+
+    def test_a_sweep_cannot_be_changed(self):
+        with pytest.raises(ValueError, match="frozen"):
+            sweep().name = "other"
+
+
+class TestDigest:
+    def test_it_never_changes(self):
+        """Digests are recorded in runs: a change here makes every run look changed."""
+        text = b'{"a":"\\u00e9","b":[1,2.5,null]}'
+        expected = hashlib.blake2b(text, digest_size=8).hexdigest()
+        assert digest({"b": [1, 2.5, None], "a": "é"}) == expected == "768932a4b09e79c8"
+        assert len(digest({}, size=16)) == 32
+
+    def test_order_of_keys_and_spelt_out_defaults_mean_the_same(self):
+        reversed_keys = dict(reversed(list(BASE.items())))
+        assert parse(reversed_keys, source="x").digest() == sweep().digest()
+        assert sweep({"seed": 0, "decoding": {"temperature": 1.0}}).digest() == sweep().digest()
+
+    @pytest.mark.parametrize(
+        "override", ["seed=1", "decoding.top_k=5", "models.0.rate=0.2", "allocation.cap=7"]
+    )
+    def test_it_changes_with_the_meaning(self, override):
+        assert sweep(overrides=[override]).digest() != sweep().digest()
+
+    @given(st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+        max_leaves=8,
+    ))  # fmt: skip
+    @settings(deadline=None, max_examples=50)
+    def test_it_survives_yaml(self, value):
+        assert digest(yaml.safe_load(yaml.safe_dump(value))) == digest(value)
+
+
+class TestRefused:
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"sed": 1}, "sed: unknown key; allowed here are name, seed, run, models, tasks,"),
+            (
+                {"fit": {"kk": 1}},
+                "fit.kk: unknown key; allowed here are k, family, hold_out, level",
+            ),
+            (
+                {"models": [SIMULATED | {"path": "x"}]},
+                "models.0.path: unknown key; allowed here are engine, name, parameters, rate,",
+            ),
+            (
+                {"allocation": {"n": 1, "r": 2}},
+                "allocation.r: unknown key; allowed here are kind, n",
+            ),
+            ({"seed": "1"}, "seed: is '1', must be a valid integer"),
+            ({"seed": True}, "seed: is True, must be a valid integer"),
+            ({"seed": 1.0}, "seed: is 1.0, must be a valid integer"),
+            ({"seed": -1}, "seed: is -1, must be greater than or equal to 0"),
+            ({"seed": 2**63}, f"seed: is {2**63}, must be less than {2**63}"),
+            ({"name": 5}, "name: is 5, must be a valid string"),
+            ({"name": "a/b"}, "name: is 'a/b', must match pattern"),
+            ({"name": ".."}, "name: is '..', must match pattern"),
+            ({"name": "a\n"}, "name: is 'a\\n', must match pattern"),
+            ({"name": None}, "name: is None, must be a valid string"),
+            ({"decoding": None}, "decoding: is None, must be a valid dictionary"),
+            ({"decoding": {"top_p": 0}}, "decoding.top_p: is 0, must be greater than 0"),
+            (
+                {"decoding": {"temperature": float("nan")}},
+                "decoding.temperature: is nan, must be a finite number",
+            ),
+            (
+                {"allocation": {"growth": float("inf")}},
+                "allocation.growth: is inf, must be a finite number",
+            ),
+            ({"allocation": {"r": 1}}, "allocation.r: is 1, must be greater than or equal to 2"),
+            (
+                {"decoding": {"stop": [""]}},
+                "decoding.stop.0: is '', must have at least 1 character",
+            ),
+            ({"tracking": {"enabled": "no"}}, "tracking.enabled: is 'no', must be a valid boolean"),
+            (
+                {"fit": {"family": "magic"}},
+                "fit.family: is 'magic', must be 'auto', 'exponentiated_power_law' or",
+            ),
+            (
+                {"models": [LADDER | {"device": "tpu"}]},
+                "models.0.device: is 'tpu', must be 'auto',",
+            ),
+            (
+                {"models": [SIMULATED | {"engine": "warp"}]},
+                "models.0.engine: is 'warp'; allowed are 'transformers', 'simulated'",
+            ),
+            ({"tasks": [{"name": "a", "source": "web"}]}, "tasks.0.source: is 'web'; allowed are"),
+            (
+                {"allocation": {"kind": "all"}},
+                "allocation.kind: is 'all'; allowed are 'fixed', 'until'",
+            ),
+            ({"models": [{"name": "a"}]}, "models.0.path: required, but missing"),
+            ({"tasks": [{"path": "x"}]}, "tasks.0.name: required, but missing"),
+            ({"allocation": {"kind": "fixed"}}, "allocation.n: required, but missing"),
+            ({"models": []}, "models: is [], "),
+            ({"models": 3}, "models: is 3, must be a valid tuple"),
+            ({"models": ["sim"]}, "models.0: is 'sim', must be a valid dictionary"),
+            (
+                {"tasks": [{"name": "q", "path": "q", "template": "Q:"}]},
+                "tasks.0.template: is 'Q:', must contain {prompt}",
+            ),
+            (
+                {"tasks": [{"name": "q", "path": "q", "fields": {"id": "x"}}]},
+                "tasks.0.fields.id.[key]: is 'id', must be 'problem_id', 'prompt', 'answer' or",
+            ),
+            (
+                {"models": [SIMULATED, SIMULATED]},
+                "models: name 'sim' is used twice; names must differ",
+            ),
+            ({"tasks": [{"name": "a"}] * 2}, "tasks: name 'a' is used twice; names must differ"),
+            (
+                {"allocation": {"n": 8}, "fit": {"k": [1, 9]}},
+                "fit.k: 9 is larger than allocation.n = 8; raise n, or read",
+            ),
+            ({"fit": {"k": [0]}}, "fit.k.0: is 0, must be greater than or equal to 1"),
+            (
+                {"fit": {"hold_out": "biggest"}},
+                "fit.hold_out: 'biggest' is not a model; allowed are null, largest, sim, rung",
+            ),
+        ],
+        ids=lambda value: re.sub(r"\W+", "-", value)[:40] if isinstance(value, str) else "",
+    )
+    def test_the_field_the_value_and_the_way_out_are_named(self, change, message):
+        assert refusal(change).startswith(f"sweep.yaml: {message}")
+
+    @pytest.mark.parametrize("name", ["name", "models", "tasks"])
+    def test_what_is_missing_is_named(self, name):
+        values = {key: value for key, value in BASE.items() if key != name}
+        with pytest.raises(UserError, match=f"^x: {name}: required, but missing$"):
+            parse(values, source="x")
+
+    def test_a_misspelling_comes_before_what_it_leaves_missing(self):
+        change = {"models": [{"name": "a", "pth": "x"}]}
+        assert refusal(change).startswith("sweep.yaml: models.0.pth: unknown key")
+
+    @pytest.mark.parametrize("values", [None, [], "name", 3])
+    def test_what_is_no_mapping(self, values):
+        with pytest.raises(UserError, match="must hold a mapping with name, models and tasks"):
+            parse(values, source="x")
+
+
+class TestOverrides:
+    @pytest.mark.parametrize(
+        ("override", "value"),
+        [
+            ("seed=7", lambda made: made.seed == 7),
+            ("run=a=b", lambda made: made.run == "a=b"),
+            ("run=2024-05-01", lambda made: made.run == "2024-05-01"),
+            ("run=null", lambda made: made.run is None),
+            ("decoding.temperature=0.5", lambda made: made.decoding.temperature == 0.5),
+            ("fit.k=[1, 2]", lambda made: made.fit.k == (1, 2)),
+            ("allocation={n: 3}", lambda made: made.allocation.n == 3),
+            ("allocation.n=3", lambda made: made.allocation == FixedAllocation(kind="fixed", n=3)),
+            ("models.0.rate=0.5", lambda made: made.models[0].rate == 0.5),
+            ("models.sim.rate=0.5", lambda made: made.models[0].rate == 0.5),
+            ("models.rung.path=ladder:7k", lambda made: made.models[1].path == "ladder:7k"),
+            ("tasks.quiz.fields.answer=a", lambda made: made.tasks[1].fields == {"answer": "a"}),
+            ("models.rung={name: r2, path: p}", lambda made: made.models[1].name == "r2"),
+        ],
+    )
+    def test_one_value_is_set(self, override, value):
+        assert value(sweep(overrides=[override]))
+
+    def test_they_apply_in_order_and_leave_the_rest(self):
+        made = sweep(overrides=["seed=1", "fit.k=[2, 2, 2]", "fit.k.1=5", "seed=2"])
+        assert made == sweep({"seed": 2, "fit": {"k": [2, 5, 2]}})
+
+    @pytest.mark.parametrize(
+        ("override", "message"),
+        [
+            ("seed", "-o seed: must look like key.sub=value"),
+            ("=1", "-o =1: must look like key.sub=value"),
+            (
+                "models.other.rate=1",
+                "-o models.other.rate=1: there is no item 'other'; use a posit",
+            ),
+            ("models.2.rate=1", "-o models.2.rate=1: there is no item '2'; use a position from 0"),
+            ("models.²=1", "-o models.²=1: there is no item '²'"),
+            ("name.x=1", "-o name.x=1: name is not a section"),
+            ("name.x.y=1", "-o name.x.y=1: x is not a section"),
+            ("run=[", "-o run=[: the value is not valid YAML (expected the node content"),
+            ("fit.kk=1", "sweep.yaml: fit.kk: unknown key; allowed here are k, family"),
+            ("seed=many", "sweep.yaml: seed: is 'many', must be a valid integer"),
+        ],
+    )
+    def test_what_cannot_be_set_is_named(self, override, message):
+        assert refusal(overrides=[override]).startswith(message)
+
+    def test_the_values_given_are_not_changed(self):
+        values = copy.deepcopy(BASE)
+        parse(values, source="x", overrides=["models.0.rate=0.5", "seed=3"])
+        assert values == BASE
+
+
+class TestFiles:
+    def write(self, folder, text):
+        path = folder / "sweep.yaml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    def test_paths_are_relative_to_the_file(self, tmp_path, monkeypatch):
+        models = [
+            LADDER,
+            {"name": "near", "path": "./near"},
+            {"name": "plain", "path": "plain"},
+            {"name": "hub", "path": "org/model"},
+            {"name": "here", "path": "here/model"},
+            {"name": "far", "path": str(tmp_path / "far")},
+        ]
+        (tmp_path / "here" / "model").mkdir(parents=True)
+        path = self.write(tmp_path, yaml.safe_dump(BASE | {"models": models}))
+        monkeypatch.chdir(tmp_path)
+        made = load(path.relative_to(tmp_path), ["tasks.quiz.limit=3"])
+        found = [model.path for model in made.models]
+        assert found == [
+            "ladder:2k", str(tmp_path / "near"), str(tmp_path / "plain"), "org/model",
+            str(tmp_path / "here/model"), str(tmp_path / "far"),
+        ]  # fmt: skip
+        assert made.tasks[1].path == str(tmp_path / "quiz.jsonl")
+        assert made.tasks[1].limit == 3
+
+    def test_no_file(self, tmp_path):
+        with pytest.raises(UserError, match=r"none\.yaml: no such sweep file"):
+            load(tmp_path / "none.yaml")
+
+    def test_a_folder(self, tmp_path):
+        with pytest.raises(UserError, match="cannot be read"):
+            load(tmp_path)
+
+    def test_bytes_that_are_no_text(self, tmp_path):
+        path = tmp_path / "sweep.yaml"
+        path.write_bytes(b"name: \xff\xfe")
+        with pytest.raises(UserError, match=r"sweep\.yaml: cannot be read"):
+            load(path)
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("name: a\nmodels: ]\ntasks: b\n", "line 2: not valid YAML"),
+            ("name: a\n\tmodels: b\n", "line 2: not valid YAML"),
+            ("name: !!python/object:os.system x\n", "line 1: not valid YAML"),
+            ("name: \x00", "not valid YAML"),
+        ],
+    )
+    def test_bad_yaml_is_named_with_its_line(self, tmp_path, text, message):
+        with pytest.raises(UserError, match=rf"sweep\.yaml: {message}"):
+            load(self.write(tmp_path, text))

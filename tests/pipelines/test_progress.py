@@ -1,0 +1,112 @@
+"""The display: plain lines where there is no terminal, not too many, with an honest rate."""
+
+import io
+
+import pytest
+
+from pipelines.progress import PLAIN_EVERY, WINDOW, Display, duration
+from pipelines.scheduler import Progress
+
+
+class Clock:
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+def progress(samples, left=0.0, **change):
+    values = {
+        "samples": samples, "passes": 5, "settled": 1, "problems": 4, "units_done": 2,
+        "units_open": 3, "samples_left": left,
+    }  # fmt: skip
+    return Progress(**values | change)
+
+
+@pytest.fixture
+def shown():
+    stream, clock = io.StringIO(), Clock()
+    return stream, clock, Display(stream, clock)
+
+
+def lines(stream):
+    return stream.getvalue().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "unknown"), (0, "0 s"), (0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 00 s"),
+        (61, "1 min 01 s"), (3599.7, "1 h 00 min"), (3600 * 2 + 300, "2 h 05 min"),
+        (360_000, "100 h 00 min"),
+    ],
+)  # fmt: skip
+def test_duration(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_a_line_says_it_all(shown):
+    stream, clock, display = shown
+    with display:
+        display.update(progress(0, 3_000))
+        clock.now += PLAIN_EVERY
+        display.update(progress(1_000, 2_000), "stopping")
+    assert lines(stream) == [
+        "0 samples (0/s) · 5 passes · 1/4 problems settled · units 2 done, 3 open · ETA unknown",
+        "1,000 samples (100/s) · 5 passes · 1/4 problems settled · units 2 done, 3 open · "
+        "ETA 20 s · stopping",
+    ]
+
+
+def test_lines_are_few_unless_forced(shown):
+    stream, clock, display = shown
+    with display:
+        for second in range(31):
+            clock.now = 100.0 + second
+            display.update(progress(second))
+        assert len(lines(stream)) == 1 + int(30 / PLAIN_EVERY)
+        display.update(progress(31), "done", force=True)
+        assert len(lines(stream)) == 2 + int(30 / PLAIN_EVERY)
+
+
+def test_the_rate_is_that_of_late_and_falls_when_nothing_comes(shown):
+    stream, clock, display = shown
+    with display:
+        for second in range(100):
+            clock.now = 100.0 + second
+            display.update(progress(second * (10 if second < 50 else 50)))
+        clock.now += 1
+        display.update(progress(5_000), force=True)
+        assert "(50/s)" in lines(stream)[-1]
+        clock.now += 10 * WINDOW
+        display.update(progress(5_000, 100), force=True)
+        assert "(0/s)" in lines(stream)[-1] or "(1/s)" in lines(stream)[-1]
+
+
+def test_samples_of_earlier_runs_are_no_speed(shown):
+    stream, clock, display = shown
+    with display:
+        display.update(progress(10**9, 100))
+        clock.now += PLAIN_EVERY
+        display.update(progress(10**9 + 100, 100))
+    assert "(10/s)" in lines(stream)[-1]
+    assert "ETA 10 s" in lines(stream)[-1]
+
+
+def test_a_terminal_gets_one_line_that_is_redrawn():
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    stream = Terminal()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TERM", "xterm-256color")
+        patch.setenv("COLUMNS", "200")
+        for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
+            patch.delenv(name, raising=False)
+        with Display(stream) as display:
+            display.update(progress(1_234, problems=0), "starting")
+    assert "1,234 samples" in stream.getvalue()
+    assert "\x1b[?25l" in stream.getvalue()  # cursor hidden,
+    assert "\x1b[?25h" in stream.getvalue()  # and given back

@@ -1,0 +1,74 @@
+"""The walls between the rooms hold, and would be noticed if they did not."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ROOMS = ("pipelines", "operators", "fitting")
+
+pytest.importorskip("importlinter", reason="import-linter is in the dependency group `check`")
+
+
+def lint(folder):
+    """Check the contracts of the pyproject.toml in a folder; names of those that are broken."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from importlinter.cli import lint_imports_command as run; run()",
+         "--no-cache"],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(folder), "NO_COLOR": "1", "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+    output = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
+    kept, broken = re.findall(r"Contracts: (\d+) kept, (\d+) broken", output)[-1]
+    assert (done.returncode == 0) == (broken == "0"), output
+    names = {name.strip() for name in re.findall(r"^(.*) BROKEN", output, re.MULTILINE)}
+    assert len(names) == int(broken), output
+    return int(kept), names
+
+
+def test_every_wall_holds():
+    kept, broken = lint(ROOT)
+    assert broken == set()
+    assert kept == (ROOT / "pyproject.toml").read_text().count("[[tool.importlinter.contracts]]")
+
+
+def test_each_planted_import_is_noticed_by_the_wall_meant_for_it(tmp_path):
+    """Lazy imports inside functions too."""
+    for room in ROOMS:
+        shutil.copytree(ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    planted = {
+        "fitting/laws.py": "import polars",
+        "operators/extract.py": "import pipelines.config",
+        "operators/count.py": "import yaml",
+        "pipelines/score.py": "import ray",
+        "pipelines/status.py": "import mlflow",
+        "pipelines/tasks.py": "import torch",
+        "pipelines/units.py": "import pipelines.store",
+        "operators/verify.py": "import operators.count",
+        "fitting/solver.py": "import fitting.coverage",
+    }
+    for name, line in planted.items():
+        with (tmp_path / name).open("a") as file:
+            file.write(f"\n\ndef _planted() -> None:\n    {line}\n")
+    kept, broken = lint(tmp_path)
+    assert kept == 0, "a wall stood although something was planted to break it"
+    assert broken == {
+        "rooms: pipelines -> operators -> fitting",
+        "fitting is numpy and scipy only",
+        "operators touch tables only",
+        "ray has one door",
+        "mlflow has one door",
+        "torch stays with the embedded engine and the ladder",
+        "inside fitting",
+        "inside operators",
+        "inside pipelines",
+    }
