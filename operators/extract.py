@@ -7,13 +7,16 @@ from decimal import Decimal, InvalidOperation
 
 import polars as pl
 
-NUMBER = r"[-+]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d{1,3})?"
+NUMBER = r"[-+]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d{1,3})?"
 """A number as models write it: sign, thousands separators, decimals, exponent."""
+_BETWEEN = r"(\d)([-+])"
+"""A sign that follows a digit joins two numbers, as in 10-12; it belongs to neither."""
 
 
 def numeric_answer(completion: pl.Expr) -> pl.Expr:
     """Return the last number of each completion in canonical form; null where there is none."""
-    last = completion.str.extract_all(NUMBER).list.last()
+    apart = completion.str.replace_all(_BETWEEN, "$1 $2 ")
+    last = apart.str.extract_all(NUMBER).list.last()
     # Completions repeat few distinct numbers, so each is read once.
     return last.map_batches(_canonical_series, return_dtype=pl.String)
 

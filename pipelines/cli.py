@@ -130,9 +130,23 @@ def ladder() -> None:
 @click.option("--force", is_flag=True, help="Train again what is there.")
 def train(rungs: tuple[str, ...], out: Path, jobs: int, force: bool) -> int:
     """Train the ladder, or only the RUNGs named; the same seed gives the same weights."""
-    from pipelines import ladder as rung_ladder
+    from pipelines.ladder import LADDER, rung
 
-    rung_ladder.train(rungs, out, jobs=jobs, force=force)
+    try:
+        chosen = tuple(rung(name) for name in rungs) or LADDER
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    try:
+        from pipelines.ladder.display import TrainingDisplay
+        from pipelines.ladder.train import train_ladder
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"ladder train: {error.name} is not installed; pip install 'passlaw[transformers]'"
+        ) from None
+    with TrainingDisplay() as display:
+        trained = train_ladder(chosen, out, jobs=jobs, progress=display, force=force)
+    for path in trained:
+        _say("train", str(path))
     return DONE
 
 

@@ -5,6 +5,7 @@ Knows what a sweep says; not where a run lives, nor whether a model's files are 
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -228,6 +229,31 @@ def digest(value: Any, size: int = 8) -> str:
     return hashlib.blake2b(text.encode(), digest_size=size).hexdigest()
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML as people write it: 1e5 is a number, and a key that is given twice an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"key {key.value!r} is given twice", problem_mark=key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _scientific(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> float:
+    number = float(node.value)
+    return int(number) if number.is_integer() else number
+
+
+_Loader.add_constructor("!scientific", _scientific)
+_Loader.add_implicit_resolver(
+    "!scientific", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
 def load(path: Path, overrides: Sequence[str] = ()) -> Sweep:
     """Read a sweep file, apply `key.sub=value` overrides, and check it.
 
@@ -244,7 +270,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Sweep:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read ({error})") from None
     try:
-        values = yaml.safe_load(text)
+        values = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark else ""
@@ -287,7 +313,7 @@ def _override(values: dict[str, Any], override: str) -> None:
         else:
             raise UserError(f"-o {override}: {parent} is not a section")
     try:
-        value = json.loads(json.dumps(yaml.safe_load(text), default=str))
+        value = json.loads(json.dumps(yaml.load(text, _Loader), default=str))
     except yaml.YAMLError as error:
         problem = getattr(error, "problem", error)
         raise UserError(f"-o {override}: the value is not valid YAML ({problem})") from None

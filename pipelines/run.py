@@ -103,6 +103,7 @@ def opened(sweep: Sweep, *, for_sampling: bool = True) -> Iterator[Run]:
     asked = {task.name: tasks.problems(task) for task in sweep.tasks}
     store.create()
     with Lease(store.lease_path) as lease:
+        store.clean()
         made: dict[str, Any] = {
             "version": version(),
             "sweep": sweep.digest(),
@@ -229,7 +230,12 @@ def _with_earlier(store: Store, task: str, asked: pa.Table) -> pa.Table:
     Raises:
         UserError: a problem's prompt has changed, so its samples answer another question.
     """
-    earlier = pl.DataFrame(pl.from_arrow(store.read_problems(task)))
+    try:
+        earlier = pl.DataFrame(pl.from_arrow(store.read_problems(task)))
+    except UserError:
+        # Lost or damaged. They only guard against changed prompts; sampling can go on.
+        store.quarantine_problems(task)
+        return asked
     now = pl.DataFrame(pl.from_arrow(asked))
     both = now.join(earlier, on="problem_id", suffix="_before")
     changed = both.filter(pl.col("prompt") != pl.col("prompt_before"))

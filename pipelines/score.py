@@ -92,12 +92,13 @@ def refresh(run: Run) -> Refreshed:
 
 
 def _tally(run: Run, scores: Committed, refreshed: Refreshed) -> Tally | None:
-    """Return what a score file says; None if it was damaged, and quarantined."""
-    r = run.allocation.r
-    if r is None:
-        return Tally(unit=scores.unit, passed=int(scores.facts["passed"]), first_passes={})
+    """Return what a score file says; None if it was damaged, and quarantined.
+
+    Reads the file even where its footer would do, because this checks its pages' checksums.
+    """
     try:
-        return tally(scores.unit, run.store.read_unit("scores", scores.unit), r)
+        table = run.store.read_unit("scores", scores.unit)
+        return tally(scores.unit, table, run.allocation.r)
     except (OSError, pa.ArrowInvalid) as error:
         refreshed.quarantined.append(run.store.quarantine(scores.path, str(error)))
         return None
@@ -159,7 +160,9 @@ def _tables(run: Run) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 def _count(run: Run, cell: Cell) -> pl.DataFrame:
     """Count a cell, with how each of its problems ended; no rows for problems without samples."""
-    committed, _ = run.store.committed("scores", cell)
+    sampled = {item.unit.name for item in run.store.committed("samples", cell)[0]}
+    scored, _ = run.store.committed("scores", cell)
+    committed = [item for item in scored if item.unit.name in sampled]
     held = covered(unit.unit for unit in committed)
     problems = [name for name in run.problem_ids(cell.task) if held.get(name, [(1, 1)])[0][0] == 0]
     n = np.array([held[name][0][1] for name in problems], dtype=np.int64)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from operators.allocate import decide
@@ -68,7 +69,7 @@ def cell_status(run: Run, cell: Cell) -> CellStatus:
 def show(run: Run, console: Console) -> None:
     """Print how far a run is."""
     cells = [cell_status(run, cell) for cell in run.cells]
-    table = Table(title=f"{run.sweep.name} in {run.store.root}", title_justify="left")
+    table = Table(title=escape(f"{run.sweep.name} in {run.store.root}"), title_justify="left")
     for heading in ("model", "task"):
         table.add_column(heading)
     for heading in ("settled", "samples", "passes", "pass rate"):

@@ -4,8 +4,10 @@ A unit's file appears by one atomic step and is the commit; there is no journal 
 it. What cannot be read is named and moved to `quarantine/`; nothing is ever deleted in silence.
 """
 
+import contextlib
 import json
 import os
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -168,8 +170,18 @@ class Store:
         """Write a task's problems, unless the same table is there."""
         path = self.root / "problems" / f"{task}.parquet"
         table = check_schema(problems, PROBLEMS, task)
-        if not path.exists() or not self.read_problems(task).equals(table):
+        try:
+            same = self.read_problems(task).equals(table)
+        except UserError:
+            same = False
+        if not same:
             _replace(path, _parquet(table, {}))
+
+    def quarantine_problems(self, task: str) -> None:
+        """Move a task's problems aside, if they are there."""
+        path = self.root / "problems" / f"{task}.parquet"
+        if path.exists():
+            self._move_aside(path)
 
     def read_problems(self, task: str) -> pa.Table:
         """Return a task's problems; UserError where there are none or they cannot be read."""
@@ -273,6 +285,13 @@ class Store:
             if scores.exists():
                 self._move_aside(scores)
         return Quarantined(path=path, moved_to=moved_to, reason=reason)
+
+    def clean(self, older_than: float = 3_600.0) -> None:
+        """Remove what writers that were killed left unfinished, `older_than` seconds ago."""
+        for path in self.root.rglob(".*.tmp"):
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > older_than:
+                    path.unlink()
 
     def _move_aside(self, path: Path) -> Path:
         relative = path.relative_to(self.root)

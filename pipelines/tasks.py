@@ -67,6 +67,10 @@ def _from_file(task: FileTask) -> pa.Table:
                     f"{where}: row {number}: field {name} is missing; fields are "
                     f"{', '.join(row)}; name others under tasks.{task.name}.fields"
                 )
+            if not isinstance(row[name], str | int | float):
+                raise UserError(
+                    f"{where}: row {number}: field {name} is {str(row[name])[:60]!r}, must be text"
+                )
             values[field] = str(row[name])
         problem_id = values["problem_id"]
         if problem_id in first_row:

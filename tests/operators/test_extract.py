@@ -97,3 +97,20 @@ def test_the_last_number_is_the_answer(number, text):
 def _numeric(completions):
     frame = pl.DataFrame({"completion": completions}, schema={"completion": pl.String})
     return frame.select(numeric_answer(pl.col("completion")))["completion"].to_list()
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("10-12", "12"),
+        ("2+3=5", "5"),
+        ("{1,2,3}", "3"),
+        ("12,345,678", "12345678"),
+        ("x = -5.", "-5"),
+        ("from 1e-5 on", "0.00001"),
+        ("7 and -.5", "-0.5"),
+    ],
+)
+def test_signs_and_commas_that_join_numbers_belong_to_none(text, answer):
+    frame = pl.DataFrame({"completion": [text]})
+    assert frame.select(numeric_answer(pl.col("completion"))).item() == answer

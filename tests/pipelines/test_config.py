@@ -337,3 +337,20 @@ class TestFiles:
     def test_bad_yaml_is_named_with_its_line(self, tmp_path, text, message):
         with pytest.raises(UserError, match=rf"sweep\.yaml: {message}"):
             load(self.write(tmp_path, text))
+
+
+class TestYamlAsPeopleWriteIt:
+    def test_scientific_numbers_are_numbers(self, tmp_path):
+        path = tmp_path / "sweep.yaml"
+        values = {key: value for key, value in BASE.items() if key != "allocation"}
+        text = yaml.safe_dump(values) + "allocation: {r: 5, cap: 2e4}\nfit: {level: 9e-1}\n"
+        path.write_text(text)
+        sweep = load(path)
+        assert sweep.allocation.cap == 20_000
+        assert sweep.fit.level == 0.9
+
+    def test_a_key_given_twice_is_refused_with_its_line(self, tmp_path):
+        path = tmp_path / "sweep.yaml"
+        path.write_text("name: a\nseed: 1\nname: b\n")
+        with pytest.raises(UserError, match=r"line 3: .*'name' is given twice"):
+            load(path)
