@@ -183,7 +183,7 @@ def _points(curves: pl.DataFrame, kind: str) -> dict[tuple[str, str], Row]:
 
 
 def _exactness(tables: RunTables) -> Row | None:
-    """Return how many intervals hold the exact value, in all and for each model."""
+    """Return exact and estimated rates, and how many intervals hold the exact one."""
     if tables.exact is None:
         return None
     keys = ["model", "task", "problem_id"]
@@ -205,7 +205,15 @@ def _exactness(tables: RunTables) -> Row | None:
         pl.col("holds").filter(enough).mean().alias("enough_share"),
     ]
     models = cells.group_by("model").agg(shares).sort(*_by_size(tables), "model")
-    return {**cells.select(shares).row(0, named=True), "models": list(models.iter_rows(named=True))}
+    means = cells.group_by("model", "task").agg(pl.len().alias("problems"), pl.col("p").mean())
+    measured = tables.curves.filter(pl.col("kind") == "pass_until").drop("kind", "x", "level")
+    rates = means.join(measured, on=["model", "task"]).sort(*_by_size(tables), "model", "task")
+    return {
+        **cells.select(shares).row(0, named=True),
+        "models": list(models.iter_rows(named=True)),
+        "rates": list(rates.iter_rows(named=True)),
+        "problems": list(cells.head(MOST_CELLS).iter_rows(named=True)),
+    }
 
 
 def _by_size(tables: RunTables) -> tuple[pl.Expr]:

@@ -153,7 +153,8 @@ def test_interrupt_stops_cleanly_and_the_same_command_goes_on(
     while not list((folder / "interrupted").rglob("samples/**/*.parquet")):
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
+    # As a terminal does it: the whole foreground group gets the signal, Ray's processes too.
+    os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
