@@ -3,7 +3,8 @@
 Knows stock transformers and our tokens; nothing of the engines, so that it can judge them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,8 @@ def exact_pass_probabilities(model_dir: Path, problems: Sequence[Problem]) -> ND
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(model_dir)
-    model = AutoModelForCausalLM.from_pretrained(model_dir, dtype=torch.float32)
+    with no_bars_of_transformers():
+        model = AutoModelForCausalLM.from_pretrained(model_dir, dtype=torch.float32)
     texts = [(problem.prompt, problem.prompt + problem.answer) for problem in problems]
     starts = [len(tokenizer(prompt)["input_ids"]) for prompt, _ in texts]
     rows = [[*tokenizer(text)["input_ids"], tokenizer.eos_token_id] for _, text in texts]
@@ -55,3 +57,17 @@ def pass_probabilities(
     following = logits[:, :-1].log_softmax(-1).gather(-1, tokens[:, 1:, None])[..., 0]
     probabilities: NDArray[np.float64] = (following * answer[:, 1:]).sum(1).exp().numpy()
     return probabilities
+
+
+@contextmanager
+def no_bars_of_transformers() -> Iterator[None]:
+    """Without the bars for reading and writing weights: ours are done before one is drawn."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]

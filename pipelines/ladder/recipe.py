@@ -9,10 +9,10 @@ from pipelines.ladder.arithmetic import VOCABULARY
 
 HEAD_SIZE = 32
 CONTEXT = 64
-"""Most tokens a model can read and write; twice the longest problem."""
+"""Most tokens a model can read and write; four times the longest problem."""
 BATCH = 128
-"""Small, and many steps: what a size can hold shows sooner than with large batches."""
-STEPS = 8_000
+"""Problems in one step; few, so that the examples make many steps."""
+STEPS = 5_000
 WARM_UP = 0.05
 """Share of the steps in which the learning rate rises; then it falls along a cosine to 0."""
 GRADIENT_NORM = 1.0
@@ -36,7 +36,6 @@ class Rung:
     """At its highest."""
     steps: int = STEPS
     batch: int = BATCH
-    """Problems in one step."""
 
     @property
     def parameters(self) -> int:
@@ -54,9 +53,14 @@ class Rung:
 
 
 def _rungs(
-    size: str, hidden_size: int, heads: int, seeds: tuple[int, ...] = (0,)
+    size: str,
+    *,
+    hidden_size: int,
+    heads: int,
+    learning_rate: float,
+    seeds: tuple[int, ...] = (0,),
 ) -> tuple[Rung, ...]:
-    """The models of one size; wider ones learn more slowly, by the root of the width."""
+    """The models of one size."""
     return tuple(
         Rung(
             name=size if seed == 0 else f"{size}-seed{seed}",
@@ -65,17 +69,22 @@ def _rungs(
             intermediate_size=2 * hidden_size,
             layers=2,
             heads=heads,
-            learning_rate=round(0.032 * hidden_size**-0.5, 5),
+            learning_rate=learning_rate,
         )
         for seed in seeds
     )
 
 
 LADDER: tuple[Rung, ...] = (
-    *_rungs("3k", 8, 1, (0, 1, 2)),
-    *_rungs("8k", 16, 1),
+    *_rungs("3k", hidden_size=8, heads=1, learning_rate=0.01131, seeds=(0, 1, 2)),
+    *_rungs("7k", hidden_size=16, heads=1, learning_rate=0.008, seeds=(0, 1, 2)),
+    *_rungs("14k", hidden_size=24, heads=1, learning_rate=0.00653, seeds=(0, 1, 2)),
+    *_rungs("29k", hidden_size=32, heads=2, learning_rate=0.00566),
+    *_rungs("53k", hidden_size=48, heads=2, learning_rate=0.004),
+    *_rungs("100k", hidden_size=72, heads=2, learning_rate=0.0029),
+    *_rungs("185k", hidden_size=104, heads=2, learning_rate=0.002),
 )
-"""Every model of the ladder, small to large."""
+"""Every model of the ladder, small to large; the wider, the lower its learning rate."""
 
 
 def rung(name: str) -> Rung:

@@ -33,7 +33,7 @@ from pipelines.ladder.arithmetic import (
     held_out_batch,
     training_batch,
 )
-from pipelines.ladder.exact import pass_probabilities
+from pipelines.ladder.exact import no_bars_of_transformers, pass_probabilities
 from pipelines.ladder.recipe import (
     BETAS,
     CONTEXT,
@@ -88,7 +88,9 @@ def train_rung(rung: Rung, out: Path, *, progress: Report, force: bool = False) 
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out, prefix=f".{rung.name}-") as scratch:
         fresh = Path(scratch) / rung.name
-        model.save_pretrained(fresh)
+        with no_bars_of_transformers():
+            model.save_pretrained(fresh)
+        (fresh / "model.safetensors").chmod(0o644)  # it is written for its owner alone
         _write_tokenizer(fresh)
         record = _record(rung, seconds=time.perf_counter() - started)
         (fresh / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
@@ -117,6 +119,10 @@ def train_ladder(
 
     Returns:
         The checkpoints' folders, in the order of `rungs`.
+
+    Raises:
+        Exception: What the first training to fail raised; those under way were let finish, those
+            that waited were dropped.
     """
     if jobs < 1:
         raise ValueError(f"jobs {jobs} is below 1")
@@ -137,7 +143,7 @@ def train_ladder(
 
 
 def _relay(pending: set[Future[Path]], reports: "queue.Queue[Progress]", progress: Report) -> None:
-    """Pass reports on until every training is done; the first failure ends the wait."""
+    """Pass reports on until every training is done or one has failed."""
     while pending:
         done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
         while not reports.empty():
@@ -247,6 +253,12 @@ def _write_tokenizer(folder: Path) -> None:
         clean_up_tokenization_spaces=False,
         model_input_names=["input_ids", "attention_mask"],
     ).save_pretrained(folder)
+    file = folder / "tokenizer_config.json"
+    config = json.loads(file.read_text(encoding="utf-8"))
+    # The name that transformers 4 knows too, for engines that still run on it.
+    config["tokenizer_class"] = "PreTrainedTokenizerFast"
+    del config["backend"]
+    file.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def _record(rung: Rung, seconds: float) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The ladder: its problems, its recipe, its training, and the models that come with it."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -35,8 +36,8 @@ def texts(tokens: np.ndarray, answer: np.ndarray) -> list[tuple[str, str]]:
     return split
 
 
-def operands(prompt: str, operator: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in prompt.removesuffix("=").split(operator))
+def operands(prompt: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in prompt.removesuffix("=").split("*"))
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -46,19 +47,25 @@ def test_held_out_problems_are_right_and_unlike_each_other(name: str) -> None:
     assert len({problem.prompt for problem in problems}) == HELD_OUT_POOL
     task = TASKS[name]
     for problem in problems:
-        first, second = operands(problem.prompt, task.operator)
-        right = first * second if task.operator == "*" else first + second
-        assert problem.answer == str(right)
-        assert problem.problem_id == f"{name}/{first}{task.operator}{second}"
-        assert problem.level
+        first, second = operands(problem.prompt)
+        assert problem.answer == str(first * second)
+        assert problem.problem_id == f"{name}/{first}*{second}"
+        assert problem.level == f"{len(str(first))}x{len(str(second))} digits"
+        assert 1 not in (first, second)
+        assert 0 not in (first % 10, second % 10)
         assert task.first_digits[0] <= len(str(first)) <= task.first_digits[1]
         assert task.second_digits[0] <= len(str(second)) <= task.second_digits[1]
 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_few_held_out_problems_are_the_first_of_many(name: str) -> None:
-    assert held_out_problems(name, 10) == held_out_problems(name, 200)[:10]
+    assert held_out_problems(name, 10) == held_out_problems(name, 120)[:10]
     assert held_out_problems(name, 1) == held_out_problems(name, 1)
+
+
+def test_digit_counts_take_turns() -> None:
+    levels = [problem.level for problem in held_out_problems("multiply1", 9)]
+    assert levels == ["2x1 digits", "3x1 digits", "4x1 digits"] * 3
 
 
 @pytest.mark.parametrize("count", [0, -1, HELD_OUT_POOL + 1])
@@ -74,26 +81,26 @@ def test_an_unknown_task_is_refused_with_the_names_of_all() -> None:
 
 def test_training_never_sees_a_held_out_pair_in_either_order() -> None:
     held_out = {
-        (task.operator, *sorted(operands(problem.prompt, task.operator)))
-        for task in TASKS.values()
-        for problem in held_out_problems(task.name, HELD_OUT_POOL)
+        tuple(sorted(operands(problem.prompt)))
+        for name in TASKS
+        for problem in held_out_problems(name, HELD_OUT_POOL)
     }
     random = np.random.default_rng(5)
     for _ in range(20):
         for question, _ in texts(*training_batch(tuple(TASKS), 2_000, 20, random)):
-            operator = "*" if "*" in question else "+"
-            assert (operator, *sorted(operands(question, operator))) not in held_out
+            assert tuple(sorted(operands(question))) not in held_out
 
 
 def test_a_training_batch_is_right_and_shares_evenly() -> None:
     tokens, answer = training_batch(tuple(TASKS), 100, 24, np.random.default_rng(6))
     assert tokens.shape == answer.shape == (100, 24)
     for question, written in texts(tokens, answer):
-        operator = "*" if "*" in question else "+"
-        first, second = operands(question, operator)
-        assert written == str(first * second if operator == "*" else first + second)
+        first, second = operands(question)
+        assert written == str(first * second)
     longest = max(TASKS[name].longest for name in TASKS)
-    assert training_batch(tuple(TASKS), 500, longest, np.random.default_rng(7))[0].shape[1] == longest
+    assert (
+        training_batch(tuple(TASKS), 500, longest, np.random.default_rng(7))[0].shape[1] == longest
+    )
 
 
 def test_the_ladder_is_geometric_with_unique_names_and_one_count_of_examples() -> None:
@@ -101,8 +108,8 @@ def test_the_ladder_is_geometric_with_unique_names_and_one_count_of_examples() -
     assert len({rung.examples for rung in LADDER}) == 1
     sizes = sorted({rung.parameters for rung in LADDER})
     assert len(sizes) >= 7
-    steps = np.diff(np.log(sizes))
-    assert steps.max() < 1.5 * steps.min()
+    assert np.diff(np.log(sizes)).max() < np.log(2.6)
+    assert np.diff(np.log(sizes)).min() > np.log(1.6)
     for rung in LADDER:
         assert rung.hidden_size % 8 == 0
         assert rung.name.split("k")[0] == str(round(rung.parameters / 1_000))
@@ -206,19 +213,38 @@ def test_a_checkpoint_passes_as_often_as_the_card_says(name: str) -> None:
         assert measured == pytest.approx(rate, rel=1e-5)
 
 
-def test_the_card_is_what_the_code_writes(tmp_path: Path) -> None:
-    write_card(CHECKPOINTS, tmp_path / "README.md")
-    said = (CHECKPOINTS.parent / "README.md").read_text(encoding="utf-8")
-    written = (tmp_path / "README.md").read_text(encoding="utf-8")
-    assert written == said
-    assert f"first {HELD_OUT} held-out" in said
+def test_the_card_says_the_numbers_of_every_model() -> None:
+    card = (CHECKPOINTS.parent / "README.md").read_text(encoding="utf-8")
+    numbers = json.loads((CHECKPOINTS.parent / NUMBERS).read_text(encoding="utf-8"))
+    rows = {line.split(" | ")[0].removeprefix("| "): line for line in reversed(card.splitlines())}
+    assert f"first {HELD_OUT} held-out" in card
+    assert list(numbers["models"]) == NAMES
+    for name, model in numbers["models"].items():
+        for rate in model["pass_probability"].values():
+            assert f"| {rate:.4g} | {np.log(-np.log(rate)):.3f} |" in rows[name]
+
+
+def test_a_card_is_written_of_the_models_that_are_there(tmp_path: Path) -> None:
+    for name in NAMES[:2]:
+        shutil.copytree(ladder.checkpoint(name), tmp_path / "checkpoints" / name)
+    write_card(tmp_path / "checkpoints", tmp_path / "README.md")
+    written = json.loads((tmp_path / NUMBERS).read_text(encoding="utf-8"))
+    said = json.loads((CHECKPOINTS.parent / NUMBERS).read_text(encoding="utf-8"))
+    assert list(written["models"]) == NAMES[:2]
+    for name, model in written["models"].items():
+        assert model["pass_probability"] == pytest.approx(
+            said["models"][name]["pass_probability"], rel=1e-5
+        )
+    assert f"| {NAMES[1]} |" in (tmp_path / "README.md").read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match="no model"):
+        write_card(tmp_path, tmp_path / "README.md")
 
 
 def test_a_tokenizer_reads_and_writes_every_character() -> None:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(ladder.checkpoint(NAMES[0]))
-    text = "12+34=46*7890="
+    text = "12*34=408*5679="
     tokens = tokenizer(text)["input_ids"]
     assert tokens == [CHARACTERS.index(character) for character in text]
     assert tokenizer.decode(tokens) == text

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 import yaml
 
-MODELS = ["3k", "7k", "14k", "29k", "53k", "100k", "186k"]
+MODELS = ["3k", "7k", "14k", "29k", "53k", "100k", "185k"]
 TASKS = ["multiply1", "multiply2", "multiply3"]
 SWEEP = {
     "name": "truth",
@@ -72,7 +72,7 @@ def test_every_rate_is_measured_and_the_held_out_model_predicted(run: Path) -> N
     assert measured["estimate"].min() > 0
     predicted = curves.filter(pl.col("kind") == "task_law_prediction")
     both = predicted.join(measured, on=["model", "task"], suffix="_measured")
-    assert both["model"].to_list() == ["186k"] * len(TASKS)
+    assert both["model"].to_list() == ["185k"] * len(TASKS)
     held = (both["low"] <= both["estimate_measured"]) & (both["estimate_measured"] <= both["high"])
     assert held.all()
 
@@ -102,7 +102,7 @@ def test_files_are_complete_and_readable_by_others(run: Path) -> None:
         for text in laws[column]:
             json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     page = (run / "report.html").read_text()
-    assert "186k" in page
+    assert "185k" in page
     assert not re.search(r"<(script|link|img|iframe)\b[^>]*\b(src|href)=[\"']?(https?:)?//", page)
 
 
@@ -118,10 +118,10 @@ def test_the_same_command_again_redoes_nothing(folder: Path, run: Path) -> None:
 
 
 def test_logprobs_of_right_answers_are_their_exact_probabilities(run: Path) -> None:
-    samples = pl.scan_parquet(run / "samples/model=186k/task=multiply1/*.parquet")
+    samples = pl.scan_parquet(run / "samples/model=185k/task=multiply1/*.parquet")
     problems = pl.scan_parquet(run / "problems/multiply1.parquet").select("problem_id", "answer")
     exact = pl.scan_parquet(run / "exact.parquet").filter(
-        (pl.col("model") == "186k") & (pl.col("task") == "multiply1")
+        (pl.col("model") == "185k") & (pl.col("task") == "multiply1")
     )
     right = (
         samples.join(problems, on="problem_id")
