@@ -161,11 +161,10 @@ def _training(models: Sequence[_Model]) -> list[str]:
         " thread a rung trained again is bitwise the same.",
         "- **Chosen:** tasks, learning rates and shapes were chosen by how these models pass, so"
         " that the growth is visible and even; the ladder is an instrument, not evidence for a"
-        " law. 53k and 100k are the better of two learning rates; 185k is the one of six variants"
-        " that lay nearest to the line of the others (186,144 parameters at 0.0033, 0.0022, 0.0019"
-        " and 0.0016, and 178,320 in three layers), judged on the problems below. Sizes of one"
-        " seed may lie off their mean: with a learning rate of 0.00462, two seeds of 53k passed"
-        " multiply1 at 0.43 and 0.27.",
+        " law. 53k and 100k are the better of two learning rates, 185k was picked from six"
+        " variants (186,144 parameters at 0.0033, 0.0022, 0.0019 and 0.0016, and 178,320 in three"
+        " layers), with an eye on the problems below. Sizes of one seed may lie off their mean:"
+        " with a learning rate of 0.00462, two seeds of 53k passed multiply1 at 0.43 and 0.27.",
         f"- **Made with:** python {record['python']}, torch {record['torch']}, transformers"
         f" {record['transformers']}, numpy {record['numpy']}; {seconds / 60:.0f} minutes of"
         " training in all, each model on one thread beside another. `passlaw ladder train` makes"
