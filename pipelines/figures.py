@@ -137,11 +137,6 @@ def _pass_until(tables: RunTables) -> alt.ConcatChart | None:
     measured, law, predicted = (curves.filter(pl.col("kind") == kind) for kind in kinds)
     if measured.is_empty():
         return None
-    axis = _double_log_axis(
-        measured=[*measured["estimate"], *measured["high"], *predicted["estimate"]],
-        fitted=law["estimate"],
-        title="pass rate (mean over problems)",
-    )
     sizes = [*measured["x"], *law["x"]]
     x = _size_axis(min(sizes) / 1.25, max(sizes) * 1.25)
     exact = _exact_means(tables)
@@ -149,16 +144,24 @@ def _pass_until(tables: RunTables) -> alt.ConcatChart | None:
     sheet = _Sheet()
     panels = []
     for task in _tasks(measured):
+        mine, line_of, guess = (
+            frame.filter(pl.col("task") == task) for frame in (measured, law, predicted)
+        )
+        axis = _double_log_axis(
+            measured=[*mine["estimate"], *mine["high"], *guess["estimate"], *guess["high"]],
+            fitted=line_of["estimate"],
+            title="pass rate (mean over problems)",
+        )
         held_out = fitted.get(task, {}).get("held_out", ())
         points = [
             {**row, "series": _HELD_OUT if row["model"] in held_out else _MEASURED}
-            for row in _rows(measured.filter(pl.col("task") == task), tables.parameters, axis)
+            for row in _rows(mine, tables.parameters, axis)
         ]
         guesses = [
             {**row, "series": _PREDICTED}
             for row in _rows(
                 # Models of one size have one prediction.
-                predicted.filter(pl.col("task") == task).unique("x", maintain_order=True),
+                guess.unique("x", maintain_order=True),
                 tables.parameters,
                 axis,
             )
@@ -167,7 +170,7 @@ def _pass_until(tables: RunTables) -> alt.ConcatChart | None:
             {**row, "series": _EXACT}
             for row in _rows(exact.filter(pl.col("task") == task), tables.parameters, axis)
         ]
-        line = _rows(law.filter(pl.col("task") == task), tables.parameters, axis, told=False)
+        line = _rows(line_of, tables.parameters, axis, told=False)
         seen = fitted.get(task, {}).get("x_high", math.inf)
         inside = [row for row in line if row["x"] <= seen]
         beyond = [*inside[-1:], *(row for row in line if row["x"] > seen)]
@@ -380,10 +383,15 @@ def _double_log_axis(measured: Iterable[float], fitted: Iterable[float], title: 
     low, high = low - pad, high + pad
     powers = [10.0**exponent for exponent in range(-9, -1)]
     rates = [*powers, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 0.999, 0.9999]
+    between = [3 * power for power in powers] + [0.2, 0.4, 0.6, 0.8]
+    shown = [rate for rate in rates if low <= _double_log(rate) <= high]
+    if len(shown) < 4:
+        shown = [rate for rate in sorted(rates + between) if low <= _double_log(rate) <= high]
     ticks = {
-        _double_log(rate): f"{rate:g}" if rate >= 0.001 else _power_label(round(math.log10(rate)))
-        for rate in rates
-        if low <= _double_log(rate) <= high
+        _double_log(rate): f"{rate:g}"
+        if rate >= 0.001
+        else number(rate, 1).removeprefix(f"1{_TIMES}")
+        for rate in shown
     }
     return _Axis(title=title, low=low, high=high, ticks=ticks, kind="double_log")
 
