@@ -15,10 +15,10 @@ import pytest
 SWEEP = """
 name: speed
 models: [{name: model, path: "ladder:29k"}]
-tasks: [{name: multiply2, problems: 64}]
+tasks: [{name: multiply3, problems: 64}]
 decoding: {max_tokens: 8}
 allocation: {n: 16384}
-resources: {engines: 1, unit_samples: 32768}
+resources: {engines: 2, unit_samples: 32768}
 tracking: {enabled: false}
 """
 """A million samples."""
@@ -34,7 +34,7 @@ from pathlib import Path
 sweep = load(Path(sys.argv[1]))
 problems = {row["problem_id"]: row for row in tasks.problems(sweep.tasks[0]).to_pylist()}
 engine = engines.load(models.find(sweep.models[0]).model)
-units = missing(Cell("model", "multiply2"), dict.fromkeys(problems, 16384), {}, 32768)
+units = missing(Cell("model", "multiply3"), dict.fromkeys(problems, 16384), {}, 32768)
 def draw(unit):
     ids = np.arange(unit.start, unit.stop)
     return engine.generate([
@@ -49,13 +49,16 @@ print(json.dumps({"rows": rows, "seconds": time.perf_counter() - began}))
 """
 
 
-def bare_rate(sweep: Path, threads: int) -> float:
-    """Samples per second of the engine alone, loading not counted."""
+def bare_rate(sweep: Path, processes: int, threads: int) -> float:
+    """Samples per second of engines alone, side by side, loading not counted."""
     command = [sys.executable, "-c", BARE, str(sweep)]
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    found = json.loads(done.stdout)
-    return float(found["rows"] / found["seconds"])
+    running = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(processes)
+    ]
+    found = [json.loads(process.communicate()[0]) for process in running]
+    return float(sum(each["rows"] / each["seconds"] for each in found))
 
 
 def pipeline_rate(sweep: Path, run: Path) -> float:
@@ -74,11 +77,11 @@ def test_pipeline_keeps_nine_tenths_of_its_engine(tmp_path: Path) -> None:
     ratios = []
     print()
     for turn in range(3):  # side by side, so that both meet the same machine
-        alone = max(bare_rate(sweep, threads) for threads in (1, 2))
+        alone = max(bare_rate(sweep, 1, threads=2), bare_rate(sweep, 2, threads=1))
         piped = pipeline_rate(sweep, tmp_path / f"run-{turn}")
         ratios.append(piped / alone)
         print(
-            f"pipeline {piped:,.0f} samples/s; engine alone, with the better of 1 and 2 threads, "
-            f"{alone:,.0f}; ratio {piped / alone:.2f} (at least 0.90)"
+            f"pipeline {piped:,.0f} samples/s; bare engines (the better of one on 2 threads and two "
+            f"on 1 each) {alone:,.0f}; ratio {piped / alone:.2f} (at least 0.90)"
         )
     assert sorted(ratios)[1] >= 0.90
