@@ -81,7 +81,7 @@ def test_pipeline_keeps_nine_tenths_of_its_engine(tmp_path: Path) -> None:
         piped = pipeline_rate(sweep, tmp_path / f"run-{turn}")
         ratios.append(piped / alone)
         print(
-            f"pipeline {piped:,.0f} samples/s; bare engines (the better of one on 2 threads and two "
-            f"on 1 each) {alone:,.0f}; ratio {piped / alone:.2f} (at least 0.90)"
+            f"pipeline {piped:,.0f} samples/s; bare engines (the better of one on 2 threads "
+            f"and two on 1 each) {alone:,.0f}; ratio {piped / alone:.2f} (at least 0.90)"
         )
     assert sorted(ratios)[1] >= 0.90
