@@ -12,6 +12,9 @@ from operators.schemas import SCORES, check
 VERIFIERS = ("exact", "numeric")
 """exact: the completion is the answer, character for character. numeric: its last number is."""
 
+CUT_OFF = "cut off by the length limit"
+"""The error of a sample that is undecided because it was not finished."""
+
 
 def verify(samples: pa.Table, problems: pa.Table) -> pa.Table:
     """Score samples against the answers of their problems.
@@ -66,10 +69,7 @@ def verify(samples: pa.Table, problems: pa.Table) -> pa.Table:
         passed=pl.when(~failed & ~cut_off).then(passed),
         score=pl.lit(None, pl.Float32),
         completion_tokens="completion_tokens",
-        error=pl.when(failed)
-        .then("error")
-        .when(cut_off)
-        .then(pl.lit("cut off by the length limit")),
+        error=pl.when(failed).then("error").when(cut_off).then(pl.lit(CUT_OFF)),
     )
     return check(scored.to_arrow(), SCORES, "scores")
 

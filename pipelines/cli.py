@@ -20,6 +20,8 @@ from pipelines.run import Run
 from pipelines.store import Store
 
 DONE, WITH_FAILURES, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+_NAMED = 10
+"""Most failures that are named one by one on the terminal."""
 
 _target = click.argument("target", metavar="SWEEP.yaml|RUN", type=click.Path(path_type=Path))
 _overrides = click.option(
@@ -166,15 +168,16 @@ def _sample(opened: Run) -> int:
     sampled = draw(opened, Display())
     for lost in sampled.quarantined:
         _note(f"quarantined {lost.path}: {lost.reason}; moved to {lost.moved_to} and redone")
-    for failure in sampled.failures:
-        _note(f"failed: {failure}")
     if sampled.restarts:
         _note(f"{sampled.restarts} actors died and were replaced")
     if sampled.interrupted:
         _say("sample", f"stopped; {sampled.drawn:,} samples drawn. The same command goes on")
         return INTERRUPTED
     _say("sample", f"{sampled.drawn:,} samples drawn" if sampled.drawn else "nothing to do")
-    return WITH_FAILURES if sampled.failures else DONE
+    if sampled.given_up:
+        _note(f"{sampled.given_up} units were recorded as failed; score names their problems")
+        return WITH_FAILURES
+    return DONE
 
 
 def _score(opened: Run) -> int:
@@ -185,10 +188,18 @@ def _score(opened: Run) -> int:
         _note(f"quarantined {lost.path}: {lost.reason}; moved to {lost.moved_to}")
     counts = scored.counts
     _say("score", f"{counts['n'].sum():,} samples, {counts['c'].sum():,} passed")
+    undecided = counts["undecided"].sum()
+    if undecided:
+        _note(
+            f"{undecided:,} samples are undecided; rates come with the bounds that they leave open"
+        )
+    for failure in scored.failures[:_NAMED]:
+        _note(failure)
+    if len(scored.failures) > _NAMED:
+        _note(f"... and {len(scored.failures) - _NAMED:,} more problems with failed samples")
     if scored.incomplete:
         _note(f"{scored.incomplete:,} problems still lack samples; run sample")
-        return WITH_FAILURES
-    return DONE
+    return WITH_FAILURES if scored.incomplete or scored.failures else DONE
 
 
 def _fit(opened: Run) -> None:

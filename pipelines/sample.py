@@ -22,7 +22,7 @@ from pipelines.run import Run
 from pipelines.scheduler import Scheduler, Tally
 from pipelines.score import refresh
 from pipelines.store import Quarantined
-from pipelines.units import Cell, Unit
+from pipelines.units import Cell
 
 
 @dataclass(kw_only=True)
@@ -31,8 +31,8 @@ class Sampled:
 
     drawn: int = 0
     """Samples drawn by this invocation."""
-    failures: list[str] = field(default_factory=list)
-    """Samples recorded as failed, with the reason; one line each."""
+    given_up: int = 0
+    """Units whose samples were recorded as failed, after every retry."""
     quarantined: list[Quarantined] = field(default_factory=list)
     restarts: int = 0
     """Actors that died and were replaced."""
@@ -118,7 +118,6 @@ def _draw(
         asked=run.asked,
         r=run.allocation.r or 0,
     )
-    reasons: dict[Unit, str] = {}
     before = scheduler.progress().samples
     with interruptions() as interruption, Pool(plan, sweep.resources) as pool, display:
         display.update(scheduler.progress(), "starting", force=True)
@@ -138,11 +137,9 @@ def _draw(
                 match event:
                     case Done(tally=tally):
                         scheduler.done(tally)
-                        if tally.unit in reasons:
-                            outcome.failures.append(_failure(tally.unit, reasons[tally.unit]))
                     case Failed(unit=unit, reason=reason, blamed=blamed):
                         if scheduler.failed(unit, blamed=blamed) is not None:
-                            reasons[unit] = reason
+                            outcome.given_up += 1
                             pool.record_failure(unit, reason)
                     case Exact(cell=cell, p=p, lost=lost):
                         exact.record(cell, p, lost=lost)
@@ -154,13 +151,6 @@ def _draw(
         outcome.restarts += pool.restarts
         outcome.interrupted = interruption.asked > 0 and not scheduler.finished
     outcome.drawn += scheduler.progress().samples - before
-
-
-def _failure(unit: Unit, reason: str) -> str:
-    return (
-        f"{unit.cell.model} on {unit.cell.task}: problem {unit.problems[0]}: samples {unit.start} "
-        f"to {unit.stop - 1} were recorded as failed: {reason}"
-    )
 
 
 class _ExactTable:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from operators.allocate import IntArray, decide
 from operators.count import count, nth_pass
 from operators.schemas import COSTS, COUNTS
-from operators.verify import verify
+from operators.verify import CUT_OFF, verify
 from pipelines.config import FixedAllocation
 from pipelines.errors import UserError
 from pipelines.run import Run
@@ -41,6 +41,8 @@ class Scored:
     counts: pl.DataFrame
     incomplete: int
     """Problems that still lack samples."""
+    failures: list[str]
+    """Problems with samples that no engine could draw, with the reason; one line each."""
 
 
 def score(run: Run) -> Scored:
@@ -63,6 +65,7 @@ def score(run: Run) -> Scored:
         quarantined=held.quarantined,
         counts=counts,
         incomplete=asked - counts["stop_reason"].count(),
+        failures=_failures(run, counts),
     )
 
 
@@ -118,6 +121,29 @@ def _score_unit(run: Run, samples: Committed, key: str, refreshed: Refreshed) ->
     run.store.commit("scores", unit, scores, facts)
     refreshed.scored += unit.samples
     return tallied
+
+
+def _failures(run: Run, counts: pl.DataFrame) -> list[str]:
+    """Name the problems whose samples an engine failed to draw; reads only cells that have any."""
+    lines = []
+    undecided = counts.filter(pl.col("undecided") > 0)
+    for cell in run.cells:
+        if undecided.filter(model=cell.model, task=cell.task).is_empty():
+            continue
+        units, _ = run.store.committed("scores", cell)
+        failed = (
+            run.store.scan_scores([unit.path for unit in units])
+            .filter(pl.col("error").is_not_null() & (pl.col("error") != CUT_OFF))
+            .group_by("problem_id")
+            .agg(pl.len(), pl.col("error").first())
+            .sort("problem_id")
+            .collect()
+        )
+        lines += [
+            f"{cell.model} on {cell.task}: problem {problem}: {samples:,} samples failed: {error}"
+            for problem, samples, error in failed.iter_rows()
+        ]
+    return lines
 
 
 def _quarantine_damaged(run: Run) -> list[Quarantined]:

@@ -175,3 +175,18 @@ def test_doctor_looks_at_everything(folder: Path) -> None:
     done = passlaw(folder, "doctor")
     for what in ("Python", "engine transformers", "GPU", "Ray", "MLflow", "ladder", "sandbox"):
         assert what in done.stdout
+
+
+def test_a_prompt_that_a_model_cannot_read_is_named_and_the_rest_is_done(folder: Path) -> None:
+    rows = [
+        {"problem_id": "fine", "prompt": "12*3=", "answer": "36"},
+        {"problem_id": "words", "prompt": "hello", "answer": "5"},
+    ]
+    (folder / "problems.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    model = {"name": "real", "path": "ladder:3k"}
+    write(folder, models=[model], decoding={"max_tokens": 8})
+    done = passlaw(folder, "run", "sweep.yaml")
+    assert done.returncode == 1, done.stderr
+    assert "real on sums: problem words: 20 samples failed: the prompt has no tokens" in done.stderr
+    assert "problem fine" not in done.stderr
+    assert (folder / "runs" / "small" / "report.html").exists()

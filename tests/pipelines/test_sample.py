@@ -209,7 +209,7 @@ class TestThroughRay:
         counts = pl.read_parquet(folder / "run/counts.parquet")
         assert counted(counts) == recount(folder, UNTIL["r"], UNTIL["cap"])
         assert said.drawn == counts["n"].sum() == sample_rows(folder).height
-        assert (said.failures, said.quarantined, said.restarts) == ([], [], 0)
+        assert (said.given_up, said.quarantined, said.restarts) == (0, [], 0)
         assert set(counts["stop_reason"]) == {"r_reached", "cap"}
 
     def test_exact_probabilities_are_those_of_the_engine(self, through_ray):
@@ -370,11 +370,7 @@ class TestFailures:
         monkeypatch.setattr(SimulatedModel, "rate", poisoned)
         monkeypatch.setattr(EngineWorker, "exact", lambda self, cell: None)
         sweep = sweep_in(tmp_path, allocation={"n": 12}, resources={"unit_samples": 60})
-        said = sampled(sweep)
-        assert said.failures == [
-            "weak on quiz: problem p4: samples 0 to 11 were recorded as failed: "
-            "cannot take question 4"
-        ]
+        assert sampled(sweep).given_up == 1
         rows = sample_rows(tmp_path)
         failed = rows.filter(pl.col("finish_reason") == "error")
         assert set(failed["problem_id"]) == {"p4"}
@@ -382,7 +378,11 @@ class TestFailures:
         assert set(failed["error"]) == {"cannot take question 4"}
         assert failed.height == 12
         assert rows.height == 18 * 12
-        counts = scored(sweep).counts.filter(pl.col("undecided") > 0)
+        said = scored(sweep)
+        assert said.failures == [
+            "weak on quiz: problem p4: 12 samples failed: cannot take question 4"
+        ]
+        counts = said.counts.filter(pl.col("undecided") > 0)
         assert counts.select("model", "problem_id", "n", "c", "undecided").rows() == [
             ("weak", "p4", 12, 0, 12)
         ]
@@ -391,8 +391,10 @@ class TestFailures:
     def test_what_waited_behind_a_dead_engine_is_not_blamed(self, tmp_path, played):
         write_quiz(tmp_path)
         played.fatal = "p4"
-        said = sampled(sweep_in(tmp_path, allocation={"n": 12}, resources={"unit_samples": 12}))
-        assert [line.partition(": samples")[0] for line in said.failures] == [
+        sweep = sweep_in(tmp_path, allocation={"n": 12}, resources={"unit_samples": 12})
+        said = sampled(sweep)
+        assert said.given_up == 2
+        assert [line.rpartition(": 12 samples")[0] for line in scored(sweep).failures] == [
             "weak on quiz: problem p4",
             "strong on quiz: problem p4",
         ]
