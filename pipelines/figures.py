@@ -152,7 +152,8 @@ def _pass_until(tables: RunTables) -> alt.ConcatChart | None:
             fitted=line_of["estimate"],
             title="pass rate (mean over problems)",
         )
-        held_out = fitted.get(task, {}).get("held_out", ())
+        # A law that was refused predicted nothing, so no model stands apart.
+        held_out = () if guess.is_empty() else fitted.get(task, {}).get("held_out", ())
         points = [
             {**row, "series": _HELD_OUT if row["model"] in held_out else _MEASURED}
             for row in _rows(mine, tables.parameters, axis)

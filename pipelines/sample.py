@@ -205,6 +205,7 @@ class _ExactTable:
             names = self._run.problem_ids(cell.task)
             where = {"model": pl.lit(cell.model), "task": pl.lit(cell.task)}
             new = pl.DataFrame({"problem_id": names, "p": p}).with_columns(**where)
+            new = new.filter(pl.col("p").is_not_nan())  # a prompt that the model cannot read
             self._table = pl.concat([self._table, new.select(self._table.columns)])
         self._known[f"{cell.model}/{cell.task}"] = self._key(cell)
         self._run.store.write_result("exact", self._table, json.dumps(self._known))
