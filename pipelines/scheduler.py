@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 
 from operators.allocate import Allocation, Decision, IntArray, decide
-from pipelines.units import Cell, Unit, covered, missing
+from pipelines.units import Cell, Unit, contiguous, covered, missing
 
 ATTEMPTS = 3
 """Times that a unit is tried before it is split, or given up if it has one problem."""
@@ -175,7 +175,7 @@ class Scheduler:
         if state.waiting or state.in_flight:
             return
         held = covered(tally.unit for tally in state.tallies)
-        n = np.array([_contiguous(held.get(name, ())) for name in state.problems], dtype=np.int64)
+        n = np.array([contiguous(held.get(name, ())) for name in state.problems], dtype=np.int64)
         state.decision = decide(self._allocation, n, self._nth_pass(state, n))
         wanted = {
             name: int(samples)
@@ -216,8 +216,3 @@ class Scheduler:
         expected = min(self._allocation.r / rate, float(self._allocation.looks[-1]))
         drawn = state.samples / len(state.problems)
         return max(planned, unsettled * (expected - drawn))
-
-
-def _contiguous(ranges: Sequence[tuple[int, int]]) -> int:
-    """Return how many samples there are from id 0 on, without a gap."""
-    return ranges[0][1] if ranges and ranges[0][0] == 0 else 0

@@ -4,6 +4,7 @@ Scores what has no scores yet, or was scored against other answers; then counts.
 """
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,13 +20,15 @@ from pipelines.errors import UserError
 from pipelines.run import Run
 from pipelines.scheduler import Tally, tally
 from pipelines.store import Committed, Quarantined, ResultName
-from pipelines.units import Cell, covered, scoring_key
+from pipelines.units import Cell, contiguous, covered, scoring_key
 
 
 @dataclass(kw_only=True)
 class Refreshed:
     """The committed work of a run, every unit of it scored."""
 
+    units: dict[Cell, list[Committed]] = field(default_factory=dict)
+    """For each cell, the samples that are there, each unit with scores beside it."""
     tallies: list[Tally] = field(default_factory=list)
     scored: int = 0
     """Samples that were scored now."""
@@ -48,13 +51,7 @@ class Scored:
 def score(run: Run) -> Scored:
     """Bring the scores, counts.parquet and costs.parquet up to date."""
     held = refresh(run)
-    try:
-        counts, costs = _tables(run)
-    except (pl.exceptions.PolarsError, OSError):
-        # A file is damaged inside, which its footer could not tell. Find it, and score again.
-        held.quarantined += _quarantine_damaged(run)
-        held.scored += refresh(run).scored
-        counts, costs = _tables(run)
+    counts, costs = _tables(run, held.units)
     tables: dict[ResultName, pl.DataFrame] = {"counts": counts, "costs": costs}
     for name, table in tables.items():
         content = hashlib.blake2b(table.write_csv().encode(), digest_size=8).hexdigest()
@@ -65,7 +62,7 @@ def score(run: Run) -> Scored:
         quarantined=held.quarantined,
         counts=counts,
         incomplete=asked - counts["stop_reason"].count(),
-        failures=_failures(run, counts),
+        failures=_failures(run, counts, held.units),
     )
 
 
@@ -81,6 +78,7 @@ def refresh(run: Run) -> Refreshed:
         refreshed.quarantined += lost + lost_scores
         of_name = {committed.unit.name: committed for committed in scores}
         problems = run.rows(cell.task)
+        units = refreshed.units[cell] = []
         for committed in samples:
             known = of_name.get(committed.unit.name)
             tallied = None
@@ -91,6 +89,7 @@ def refresh(run: Run) -> Refreshed:
                 tallied = _score_unit(run, committed, key, refreshed)
             if tallied is not None:
                 refreshed.tallies.append(tallied)
+                units.append(committed)
     return refreshed
 
 
@@ -123,16 +122,17 @@ def _score_unit(run: Run, samples: Committed, key: str, refreshed: Refreshed) ->
     return tallied
 
 
-def _failures(run: Run, counts: pl.DataFrame) -> list[str]:
+def _failures(
+    run: Run, counts: pl.DataFrame, units: Mapping[Cell, Sequence[Committed]]
+) -> list[str]:
     """Name the problems whose samples an engine failed to draw; reads only cells that have any."""
     lines = []
     undecided = counts.filter(pl.col("undecided") > 0)
     for cell in run.cells:
         if undecided.filter(model=cell.model, task=cell.task).is_empty():
             continue
-        units, _ = run.store.committed("scores", cell)
         failed = (
-            run.store.scan_scores([unit.path for unit in units])
+            _scan(run, units[cell])
             .filter(pl.col("error").is_not_null() & (pl.col("error") != CUT_OFF))
             .group_by("problem_id")
             .agg(pl.len(), pl.col("error").first())
@@ -146,24 +146,19 @@ def _failures(run: Run, counts: pl.DataFrame) -> list[str]:
     return lines
 
 
-def _quarantine_damaged(run: Run) -> list[Quarantined]:
-    """Read every score file whole and move aside those that are damaged."""
-    moved = []
-    for cell in run.cells:
-        for committed in run.store.committed("scores", cell)[0]:
-            try:
-                run.store.read_unit("scores", committed.unit)
-            except (OSError, pa.ArrowInvalid) as error:
-                moved.append(run.store.quarantine(committed.path, str(error)))
-    return moved
+def _scan(run: Run, units: Sequence[Committed]) -> pl.LazyFrame:
+    """Return the scores of these samples."""
+    return run.store.scan_scores([run.store.unit_path("scores", each.unit) for each in units])
 
 
-def _tables(run: Run) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _tables(
+    run: Run, units: Mapping[Cell, Sequence[Committed]]
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     counts, costs = [], []
     for cell in run.cells:
-        cell_counts = _count(run, cell)
+        cell_counts = _count(run, cell, units[cell])
         counts.append(cell_counts)
-        facts = [committed.facts for committed in run.store.committed("samples", cell)[0]]
+        facts = [each.facts for each in units[cell]]
         prompt_tokens = sum(int(fact["prompt_tokens"]) for fact in facts)
         completion_tokens = int(cell_counts["completion_tokens"].sum())
         parameters = run.parameters[cell.model]
@@ -184,19 +179,17 @@ def _tables(run: Run) -> tuple[pl.DataFrame, pl.DataFrame]:
     return pl.concat(counts), pl.DataFrame(costs, schema=columns)
 
 
-def _count(run: Run, cell: Cell) -> pl.DataFrame:
+def _count(run: Run, cell: Cell, units: Sequence[Committed]) -> pl.DataFrame:
     """Count a cell, with how each of its problems ended; no rows for problems without samples."""
-    sampled = {item.unit.name for item in run.store.committed("samples", cell)[0]}
-    scored, _ = run.store.committed("scores", cell)
-    committed = [item for item in scored if item.unit.name in sampled]
-    held = covered(unit.unit for unit in committed)
-    problems = [name for name in run.problem_ids(cell.task) if held.get(name, [(1, 1)])[0][0] == 0]
-    n = np.array([held[name][0][1] for name in problems], dtype=np.int64)
-    drawn = sum(unit.rows for unit in committed)
-    scores = run.store.scan_scores([unit.path for unit in committed])
+    held = covered(each.unit for each in units)
+    drawn_of = {name: contiguous(held.get(name, ())) for name in run.problem_ids(cell.task)}
+    problems = [name for name, drawn in drawn_of.items() if drawn]
+    n = np.array([drawn_of[name] for name in problems], dtype=np.int64)
+    rows = sum(each.rows for each in units)
+    scores = _scan(run, units)
 
     def limits(below: IntArray) -> pl.DataFrame | None:
-        if int(below.sum()) == drawn:
+        if int(below.sum()) == rows:
             return None  # all that is there counts: the fast path
         return pl.DataFrame({"problem_id": problems, "limit": below})
 

@@ -2,19 +2,16 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from operators.allocate import decide
-from pipelines.config import Sweep
 from pipelines.lease import holder
 from pipelines.run import Run
-from pipelines.scheduler import tally
-from pipelines.store import Store
-from pipelines.units import Cell, covered
+from pipelines.scheduler import Scheduler, Tally, tally
+from pipelines.store import Committed, Store
+from pipelines.units import Cell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,35 +32,32 @@ def cell_status(run: Run, cell: Cell) -> CellStatus:
     """Return how far a cell is, from its files' footers (and passes, where they decide)."""
     samples, bad = run.store.listed("samples", cell)
     scores, bad_scores = run.store.listed("scores", cell)
-    held = covered(item.unit for item in scores)
+    tallies = []
+    for item in scores:
+        try:
+            tallies.append(_tally(run, item))
+        except (OSError, pa.ArrowInvalid) as error:
+            bad_scores.append((item.path, str(error)))
     problems = run.problem_ids(cell.task)
-    n = np.array([_from_start(held.get(name, [])) for name in problems], dtype=np.int64)
-    allocation = run.allocation
-    nth = np.full(len(problems), -1, dtype=np.int64)
-    if allocation.r is not None:
-        passes: dict[str, list[int]] = {}
-        for item in scores:
-            try:
-                table = run.store.read_unit("scores", item.unit)
-            except (OSError, pa.ArrowInvalid) as error:
-                bad_scores.append((item.path, str(error)))
-                continue
-            tallied = tally(item.unit, table, allocation.r)
-            for name, ids in tallied.first_passes.items():
-                passes.setdefault(name, []).extend(ids)
-        for at, name in enumerate(problems):
-            below = sorted(i for i in passes.get(name, ()) if i < n[at])
-            if len(below) >= allocation.r:
-                nth[at] = below[allocation.r - 1]
+    known = Scheduler({cell: problems}, run.allocation, run.sweep.resources.unit_samples, tallies)
     return CellStatus(
         cell=cell,
         problems=len(problems),
-        settled=int(decide(allocation, n, nth).settled.sum()),
+        settled=known.progress().settled,
         samples=sum(item.rows for item in samples),
         scored=sum(item.rows for item in scores),
         passes=sum(int(item.facts.get("passed", 0)) for item in scores),
         unreadable=tuple(f"{path}: {reason}" for path, reason in (*bad, *bad_scores)),
     )
+
+
+def _tally(run: Run, scores: Committed) -> Tally:
+    """Return what a score file says; reads it only where passes decide."""
+    r = run.allocation.r
+    if r is None:
+        passed = int(scores.facts.get("passed", 0))
+        return Tally(unit=scores.unit, passed=passed, first_passes={})
+    return tally(scores.unit, run.store.read_unit("scores", scores.unit), r)
 
 
 def show(run: Run, console: Console) -> None:
@@ -91,11 +85,11 @@ def show(run: Run, console: Console) -> None:
         f"{sum(c.passes for c in cells):,}", "",
     )  # fmt: skip
     console.print(table)
-    for line in _notes(run.store, run.sweep, cells):
+    for line in _notes(run.store, cells):
         console.print(line, soft_wrap=True, markup=False, highlight=False)
 
 
-def _notes(store: Store, sweep: Sweep, cells: list[CellStatus]) -> list[str]:
+def _notes(store: Store, cells: list[CellStatus]) -> list[str]:
     notes = []
     who = holder(store.lease_path)
     if who is not None:
@@ -115,7 +109,3 @@ def _notes(store: Store, sweep: Sweep, cells: list[CellStatus]) -> list[str]:
     else:
         notes.append(f"no report yet; `passlaw report {store.root}` makes it")
     return notes
-
-
-def _from_start(ranges: list[tuple[int, int]]) -> int:
-    return ranges[0][1] if ranges and ranges[0][0] == 0 else 0

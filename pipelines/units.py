@@ -109,6 +109,11 @@ def covered(units: Iterable[Unit]) -> dict[str, list[tuple[int, int]]]:
     return ranges
 
 
+def contiguous(ranges: Sequence[tuple[int, int]]) -> int:
+    """Return how many samples there are from id 0 on, without a gap; ranges as `covered` gives."""
+    return ranges[0][1] if ranges and ranges[0][0] == 0 else 0
+
+
 def missing(
     cell: Cell,
     wanted: Mapping[str, int],
