@@ -40,6 +40,7 @@ SAMPLES = pa.schema(
         pa.field("lowest_confidence", pa.float32()),
         pa.field("seed", pa.int64()),
         pa.field("error", pa.string()),
+        pa.field("reasoning", pa.string()),  # what a reasoning model thought before its completion
     ]
 )
 
@@ -119,6 +120,7 @@ COSTS = pa.schema(
         pa.field("completion_tokens", pa.int64(), nullable=False),
         pa.field("flops", pa.float64(), nullable=False),  # 2 x parameters x tokens
         pa.field("engine_seconds", pa.float64(), nullable=False),
+        pa.field("usd", pa.float64()),  # what a server billed, at the sweep's prices; null: none
     ]
 )
 

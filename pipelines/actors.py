@@ -1,59 +1,28 @@
 """Ray actors around engines and scorers: the only module that names ray.
 
-Two kinds, so that an engine never waits for a disk or a verifier: *engines* draw the samples of a
-unit, *keepers* commit them, score them and commit the scores. Text goes from one to the other
-through the object store and never through the driver.
+Text goes from engines to keepers through the object store and never through the driver.
 """
 
 import contextlib
-import json
 import logging
 import os
-import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-import numpy as np
-import polars as pl
-import pyarrow as pa
 import ray
 from numpy.typing import NDArray
 from ray.exceptions import RayError, RayTaskError
 
-from operators.isolation.sandbox import IsolationError
-from operators.schemas import RECORDED, SAMPLES
-from pipelines import engines, lease
-from pipelines.config import OBJECT_STORE_BYTES, Decoding, Model, Resources, Verification
-from pipelines.engines.protocol import Engine, Request
+from pipelines.config import OBJECT_STORE_BYTES, Resources
 from pipelines.errors import UserError
-from pipelines.scheduler import Tally, tally
-from pipelines.store import Store
-from pipelines.units import Cell, Unit, seeds
-from pipelines.verification import scoring_key, verifier_of
+from pipelines.scheduler import Tally
+from pipelines.units import Cell, Unit
+from pipelines.workers import EngineWorker, KeeperWorker, Plan, failed_samples
 
 QUEUE = 2
 """Units in the hands of one engine: one at work and one next, so that it never idles."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """All that an actor has to know of a run."""
-
-    store: Store
-    token: str
-    """The lease under which units may be committed."""
-    models: Mapping[str, Model]
-    decodings: Mapping[str, Decoding]
-    """For each task."""
-    verification: Verification
-    run_seed: int
-    cell_keys: Mapping[Cell, str]
-    asked: Mapping[str, int]
-    """For each task, how many of its problems are asked; only those have exact probabilities."""
-    r: int
-    """Passes whose sample ids a tally must carry; 0 for none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,155 +55,6 @@ class Exact:
 
 
 Event = Done | Failed | Exact
-
-
-class EngineWorker:
-    """Draws samples; holds one loaded model at a time."""
-
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-        self._loaded: tuple[str, Engine] | None = None
-        self._problems: dict[str, dict[str, dict[str, Any]]] = {}
-
-    def generate(self, unit: Unit) -> tuple[dict[str, Any], pa.Table]:
-        """Return facts about the work, and the samples."""
-        plan, problems = self._plan, self._task(unit.cell.task)
-        engine = self._engine(unit.cell.model)
-        requests = []
-        for name in unit.problems:
-            problem = problems[name]
-            requests.append(
-                Request(
-                    problem_id=name,
-                    prompt=problem["prompt"],
-                    sample_ids=_ids(unit),
-                    seeds=seeds(
-                        plan.run_seed, plan.cell_keys[unit.cell], name, unit.start, unit.stop
-                    ),
-                    messages=_messages(problem),
-                    answer=_passing(problem),
-                )
-            )
-        started = time.perf_counter()
-        table = engine.generate(requests, plan.decodings[unit.cell.task])
-        seconds = time.perf_counter() - started
-        # An engine prefills each prompt once in a unit, however many samples it draws.
-        prompts = pl.DataFrame(pl.from_arrow(table.select(["problem_id", "prompt_tokens"])))
-        prompt_tokens = prompts.group_by("problem_id").agg(pl.col("prompt_tokens").max())
-        return {
-            "engine_seconds": seconds,
-            "prompt_tokens": int(prompt_tokens["prompt_tokens"].sum()),
-        }, table
-
-    def exact(self, cell: Cell) -> NDArray[Any] | None:
-        """Return the true pass probability of each problem, None where that cannot be known."""
-        problems = list(self._task(cell.task).values())[: self._plan.asked[cell.task]]
-        engine = self._engine(cell.model)
-        decoding = self._plan.decodings[cell.task]
-        known = all(_has_one_answer(problem) for problem in problems)
-        if decoding.stop or not known or not engine.unique_tokens():
-            return None
-        prompts = [problem["prompt"] for problem in problems]
-        answers = [problem["answer"] for problem in problems]
-        log_p = engine.likelihood(prompts, answers, decoding)
-        return np.exp(log_p)
-
-    def _engine(self, name: str) -> Engine:
-        if self._loaded is None or self._loaded[0] != name:
-            self._loaded = None  # free the old model before the new one is loaded
-            self._loaded = (name, engines.load(self._plan.models[name]))
-        return self._loaded[1]
-
-    def _task(self, task: str) -> dict[str, dict[str, Any]]:
-        if task not in self._problems:
-            rows = self._plan.store.read_problems(task).to_pylist()
-            self._problems[task] = {row["problem_id"]: row for row in rows}
-        return self._problems[task]
-
-
-def _messages(problem: Mapping[str, Any]) -> tuple[Mapping[str, str], ...] | None:
-    """Return a problem's conversation, None where its prompt is given as it is."""
-    return None if problem["messages"] is None else tuple(json.loads(problem["messages"]))
-
-
-def _passing(problem: Mapping[str, Any]) -> str | None:
-    """Return a completion from which the verifier reads the right answer."""
-    if problem["verifier"] == "math" and problem["answer"] is not None:
-        return f"\\boxed{{{problem['answer']}}}"
-    answer: str | None = problem["answer"]
-    return answer
-
-
-def _has_one_answer(problem: Mapping[str, Any]) -> bool:
-    """Whether a completion passes only if it is the answer, and the prompt is all that is read."""
-    exact = problem["verifier"] == "exact" and problem["verifier_options"] is None
-    return exact and problem["messages"] is None
-
-
-class KeeperWorker:
-    """Commits samples, scores them, commits the scores, and says what passed."""
-
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-        self._verifier = verifier_of(plan.verification)
-        self._problems: dict[str, tuple[pa.Table, dict[str, dict[str, Any]]]] = {}
-
-    def keep(self, unit: Unit, facts: dict[str, Any], samples: pa.Table) -> Tally:
-        """Make the unit's samples and scores appear, and return their tally.
-
-        Raises:
-            UserError: another run has taken the run directory over, or the answers are programs
-                and this machine cannot isolate them.
-            ValueError: the rows are not the unit's samples.
-        """
-        plan = self._plan
-        if not lease.holds(plan.store.lease_path, plan.token):
-            raise UserError(f"{plan.store.root}: another process took this run over; stopped")
-        if not plan.store.commit("samples", unit, samples, facts):
-            samples = plan.store.read_unit("samples", unit)
-        problems, rows = self._task(unit.cell.task)
-        try:
-            scores = self._verifier.verify(samples, problems)
-        except IsolationError as error:
-            raise UserError(f"task {unit.cell.task}: {error}") from None
-        kept = tally(unit, scores, plan.r)
-        key = scoring_key(unit, rows, plan.verification)
-        how = {"scoring": key, "passed": kept.passed}
-        plan.store.commit("scores", unit, scores, how)
-        return kept
-
-    def _task(self, task: str) -> tuple[pa.Table, dict[str, dict[str, Any]]]:
-        if task not in self._problems:
-            table = self._plan.store.read_problems(task)
-            rows = {row["problem_id"]: row for row in table.to_pylist()}
-            self._problems[task] = (table, rows)
-        return self._problems[task]
-
-
-def failed_samples(unit: Unit, run_seed: int, cell_key: str, reason: str) -> pa.Table:
-    """Return rows that record a unit's samples as failed, with the reason."""
-    rows = [
-        pa.table(
-            {
-                "problem_id": [name] * (unit.stop - unit.start),
-                "sample_id": _ids(unit),
-                "completion": [""] * (unit.stop - unit.start),
-                "finish_reason": ["error"] * (unit.stop - unit.start),
-                "prompt_tokens": pa.array([0] * (unit.stop - unit.start), pa.int32()),
-                "completion_tokens": pa.array([0] * (unit.stop - unit.start), pa.int32()),
-                **{name: pa.nulls(unit.stop - unit.start, pa.float32()) for name in RECORDED},
-                "seed": seeds(run_seed, cell_key, name, unit.start, unit.stop),
-                "error": [reason] * (unit.stop - unit.start),
-            },
-            schema=SAMPLES,
-        )
-        for name in unit.problems
-    ]
-    return pa.concat_tables(rows)
-
-
-def _ids(unit: Unit) -> NDArray[Any]:
-    return np.arange(unit.start, unit.stop, dtype=np.int64)
 
 
 @dataclass

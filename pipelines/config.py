@@ -13,6 +13,15 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, StrictBool, ValidationError, model_validator
 
+from pipelines.engine_sections import (
+    Model,
+    OpenAIEngine,
+    PythonEngine,
+    ReplayEngine,
+    SimulatedEngine,
+    TransformersEngine,
+    VLLMEngine,
+)
 from pipelines.errors import UserError
 from pipelines.section import Name, Section
 from pipelines.task_sections import (
@@ -41,40 +50,6 @@ class Decoding(Section):
     max_tokens: int = Field(default=256, ge=1)
     stop: tuple[Annotated[str, Field(min_length=1)], ...] = Field(default=(), strict=False)
     """A completion ends before the first of these. Where empty, a task's published ones hold."""
-
-
-class TransformersEngine(Section):
-    """Any Hugging Face causal language model, embedded in the process."""
-
-    engine: Literal["transformers"] = "transformers"
-    name: Name
-    path: str = Field(min_length=1)
-    """A folder, a model name on the Hugging Face hub, or `ladder:NAME` for one of ours."""
-    parameters: int | None = Field(default=None, ge=1)
-    """Size for the laws; read from the checkpoint where not given."""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
-    batch: int = Field(default=4_096, ge=1)
-    """Most rows in one forward pass."""
-    token_confidence: int | None = Field(default=None, ge=1)
-    """Also record DeepConf's confidences, of so many of the likeliest tokens at each step."""
-
-
-class SimulatedEngine(Section):
-    """No model at all: passes with known probabilities, to test pipelines and intervals."""
-
-    engine: Literal["simulated"]
-    name: Name
-    parameters: int = Field(ge=1)
-    rate: float = Field(gt=0, lt=1)
-    """Mean pass rate; each problem has its own rate around it, on the log scale."""
-    spread: float = Field(default=1.0, ge=0)
-    """Standard deviation of the log rates between problems."""
-    samples_per_second: float | None = Field(default=None, gt=0)
-    """Slows the engine down to this rate; None runs at full speed."""
-
-
-Model = Annotated[TransformersEngine | SimulatedEngine, Field(discriminator="engine")]
 
 
 class FixedAllocation(Section):
@@ -133,6 +108,8 @@ class Resources(Section):
     engine_gpus: float = Field(default=0.0, ge=0)
     unit_samples: int = Field(default=32_768, ge=1)
     """Most samples in one unit of work, which is one Parquet file."""
+    unit_seconds: float = Field(default=3_600.0, gt=0)
+    """Longest that a unit may take; then its actor is taken for hung, and replaced."""
     address: str | None = None
     """A Ray cluster to join; None starts one on this machine, for this run."""
 
@@ -350,8 +327,9 @@ def _position(items: list[Any], key: str, override: str) -> int:
 
 def _fill_kinds(values: dict[str, Any]) -> None:
     """Name the default engine, source and allocation, so that errors speak of one kind only."""
+    engine = values.pop("engine", "transformers")  # of every model that names none of its own
     for model in _mappings(values.get("models")):
-        model.setdefault("engine", "transformers")
+        model.setdefault("engine", engine)
     for task in _mappings(values.get("tasks")):
         read = "path" in task or "dataset" in task
         task.setdefault("source", "file" if read else "arithmetic")
@@ -388,7 +366,11 @@ def _describe(wrong: ValidationError) -> str:
 
 _TAGGED: Mapping[str, type[Section]] = {
     "transformers": TransformersEngine,
+    "vllm": VLLMEngine,
+    "openai": OpenAIEngine,
+    "replay": ReplayEngine,
     "simulated": SimulatedEngine,
+    "python": PythonEngine,
     "arithmetic": ArithmeticTask,
     "file": FileTask,
     "gsm8k": GSM8KTask,

@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines import ladder
-from pipelines.config import Model, SimulatedEngine, digest
+from pipelines.config import digest
+from pipelines.engine_sections import (
+    Model,
+    OpenAIEngine,
+    PythonEngine,
+    ReplayEngine,
+    SimulatedEngine,
+)
 from pipelines.errors import UserError
 
 _WHOLE = 64 * 2**20
@@ -36,6 +43,8 @@ def find(model: Model) -> Source:
         UserError: the folder is missing, is no checkpoint, or is damaged; or the model is a name
             on a hub whose size is not given.
     """
+    if isinstance(model, OpenAIEngine | ReplayEngine | PythonEngine):
+        raise UserError(f"model {model.name}: engine {model.engine} is not there yet")
     if isinstance(model, SimulatedEngine):
         about = model.model_dump(mode="json", exclude={"samples_per_second"})
         return Source(model=model, parameters=model.parameters, fingerprint=digest(about))

@@ -105,7 +105,8 @@ def _draw(
 ) -> None:
     """Keep the engines busy until the scheduler has no more for them."""
     # Ray takes a second to import; a run that is complete never gets here.
-    from pipelines.actors import Done, Exact, Failed, Plan, Pool
+    from pipelines.actors import Done, Exact, Failed, Pool
+    from pipelines.workers import Plan
 
     sweep = run.sweep
     plan = Plan(

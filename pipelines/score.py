@@ -6,6 +6,7 @@ Scores what has no scores yet, or was scored against other answers; then counts.
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -185,10 +186,17 @@ def _tables(
                 # A forward pass costs about two operations per parameter and token.
                 "flops": 2.0 * parameters * (prompt_tokens + completion_tokens),
                 "engine_seconds": sum(float(fact["engine_seconds"]) for fact in facts),
+                "usd": _billed(facts),
             }
         )
     columns = pl.DataFrame(pl.from_arrow(COSTS.empty_table())).schema
     return pl.concat(counts), pl.DataFrame(costs, schema=columns)
+
+
+def _billed(facts: Sequence[Mapping[str, Any]]) -> float | None:
+    """Return what the units cost; None where no server billed any at known prices."""
+    billed = [usage["usd"] for fact in facts if (usage := fact.get("usage", {})).get("usd")]
+    return sum(billed) if billed else None
 
 
 def _count(run: Run, cell: Cell, units: Sequence[Committed]) -> pl.DataFrame:

@@ -5,7 +5,6 @@ it. What cannot be read is named and moved to `quarantine/`; nothing is ever del
 """
 
 import contextlib
-import json
 import os
 import time
 import uuid
@@ -16,7 +15,6 @@ from typing import Any, Literal
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 import yaml
 
 from operators.schemas import (
@@ -33,6 +31,7 @@ from operators.schemas import (
     SELECTION,
 )
 from operators.schemas import check as check_schema
+from pipelines import parquet
 from pipelines.config import Sweep, parse
 from pipelines.errors import UserError
 from pipelines.units import Cell, Unit
@@ -53,9 +52,7 @@ _RESULT_SCHEMAS: Mapping[ResultName, pa.Schema] = {
     "selection": SELECTION,
     "calibration": CALIBRATION,
 }
-_METADATA = b"passlaw"
 _INPUTS = "<!-- inputs "
-_DICTIONARY = ["problem_id", "finish_reason", "answer", "completion_tokens", "error"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +190,7 @@ class Store:
         except UserError:
             same = False
         if not same:
-            _replace(path, _parquet(table, {}))
+            _replace(path, parquet.encode(table, {}))
 
     def quarantine_problems(self, task: str) -> None:
         """Move a task's problems aside, if they are there."""
@@ -205,7 +202,7 @@ class Store:
         """Return a task's problems; UserError where there are none or they cannot be read."""
         path = self.root / "problems" / f"{task}.parquet"
         try:
-            return check_schema(_read(path), PROBLEMS, str(path))
+            return check_schema(parquet.read(path), PROBLEMS, str(path))
         except (OSError, pa.ArrowInvalid, ValueError) as error:
             raise UserError(f"{path}: cannot be read ({_first_line(error)}); run sample") from None
 
@@ -233,7 +230,7 @@ class Store:
         """
         table = check_schema(table, _UNIT_SCHEMAS[kind], f"{kind} of unit {unit.name}")
         _check_rows(unit, table)
-        content = _parquet(table, {"unit": unit.to_dict(), **facts})
+        content = parquet.encode(table, {"unit": unit.to_dict(), **facts})
         path = self.unit_path(kind, unit)
         try:
             if kind == "samples":
@@ -262,12 +259,11 @@ class Store:
         held: dict[str, list[tuple[int, int]]] = {}
         for path in sorted(self._cell_path(kind, cell).glob("*.parquet")):
             try:
-                metadata = pq.read_metadata(path)
-                facts = json.loads((metadata.metadata or {})[_METADATA])
+                facts, rows, columns = parquet.footer(path)
                 unit = Unit.from_dict(facts.pop("unit"))
-                if path != self.unit_path(kind, unit) or metadata.num_rows != unit.samples:
+                if path != self.unit_path(kind, unit) or rows != unit.samples:
                     raise ValueError("its rows are not those of its name")
-                if metadata.schema.names != _UNIT_SCHEMAS[kind].names:
+                if not _are_columns(columns, _UNIT_SCHEMAS[kind]):
                     raise ValueError(f"its columns are not those of {kind}")
                 for problem in unit.problems:
                     for start, stop in held.get(problem, ()):
@@ -281,7 +277,7 @@ class Store:
                 continue
             for problem in unit.problems:
                 held.setdefault(problem, []).append((unit.start, unit.stop))
-            found.append(Committed(unit=unit, path=path, rows=metadata.num_rows, facts=facts))
+            found.append(Committed(unit=unit, path=path, rows=rows, facts=facts))
         return found, bad
 
     def read_unit(self, kind: Kind, unit: Unit) -> pa.Table:
@@ -289,7 +285,7 @@ class Store:
 
         Columns that came later than the file are null.
         """
-        table = _read(self.unit_path(kind, unit))
+        table = parquet.read(self.unit_path(kind, unit))
         for field in _UNIT_SCHEMAS[kind]:
             if field.nullable and field.name not in table.column_names:
                 table = table.append_column(field, pa.nulls(table.num_rows, field.type))
@@ -347,13 +343,13 @@ class Store:
     def write_result(self, name: ResultName, table: pl.DataFrame, inputs: str = "") -> None:
         """Write a result table; `inputs` is the digest of what it was made from."""
         checked = check_schema(table.to_arrow(), _RESULT_SCHEMAS[name], name)
-        _replace(self.root / f"{name}.parquet", _parquet(checked, {"inputs": inputs}))
+        _replace(self.root / f"{name}.parquet", parquet.encode(checked, {"inputs": inputs}))
 
     def read_result(self, name: ResultName) -> pl.DataFrame | None:
         """Return a result table; None where it is not there or cannot be read."""
         path = self.root / f"{name}.parquet"
         try:
-            table = check_schema(_read(path), _RESULT_SCHEMAS[name], name)
+            table = check_schema(parquet.read(path), _RESULT_SCHEMAS[name], name)
         except (OSError, pa.ArrowInvalid, ValueError):
             return None
         frame = pl.from_arrow(table)
@@ -362,8 +358,8 @@ class Store:
     def result_inputs(self, name: ResultName) -> str | None:
         """Return the digest of what a result was made from; None where it is not there."""
         try:
-            metadata = pq.read_metadata(self.root / f"{name}.parquet").metadata or {}
-            return str(json.loads(metadata[_METADATA])["inputs"])
+            facts, _, _ = parquet.footer(self.root / f"{name}.parquet")
+            return str(facts["inputs"])
         except (OSError, pa.ArrowInvalid, KeyError, ValueError):
             return None
 
@@ -388,7 +384,7 @@ class Store:
         path = self._replay_path if page is None else page
         facts = {"inputs": ""}
         try:
-            _replace(self.root / "replay.parquet", _parquet(table.to_arrow(), facts))
+            _replace(self.root / "replay.parquet", parquet.encode(table.to_arrow(), facts))
             _replace(path, html.encode())
         except OSError as error:
             raise UserError(
@@ -423,25 +419,11 @@ def _check_rows(unit: Unit, table: pa.Table) -> None:
         )
 
 
-def _parquet(table: pa.Table, facts: Mapping[str, Any]) -> bytes:
-    sink = pa.BufferOutputStream()
-    metadata = {_METADATA: json.dumps(facts).encode()}
-    # Without the Arrow schema inside, every reader sees plain strings.
-    with pq.ParquetWriter(
-        sink,
-        table.schema.remove_metadata(),
-        compression="zstd",
-        use_dictionary=[name for name in _DICTIONARY if name in table.column_names],
-        store_schema=False,
-        write_page_checksum=True,
-    ) as writer:
-        writer.write_table(table)
-        writer.add_key_value_metadata(metadata)
-    return bytes(sink.getvalue())
-
-
-def _read(path: Path) -> pa.Table:
-    return pq.read_table(path, partitioning=None, page_checksum_verification=True)
+def _are_columns(names: list[str], schema: pa.Schema) -> bool:
+    """Whether a file has a schema's columns in order, but for nullable ones that came later."""
+    missing = [field for field in schema if field.name not in names]
+    known = [field.name for field in schema if field.name in names]
+    return known == names and all(field.nullable for field in missing)
 
 
 def _temporary(path: Path, content: bytes) -> Path:

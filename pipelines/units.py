@@ -72,12 +72,25 @@ def seeds(
     The Philox key is a hash of run seed, cell and problem, and the sample id is the counter, so no
     two samples share a stream and a range costs the same wherever it starts.
     """
-    name = "\0".join((str(run_seed), cell_key, problem_id)).encode()
-    key = int.from_bytes(hashlib.blake2b(name, digest_size=16).digest(), "little")
-    stream = np.random.Philox(key=key)
-    stream.advance(start // 4)  # a Philox counter gives four words
-    words = stream.random_raw(stop - start + start % 4)[start % 4 :]
+    key = _hash(16, run_seed, cell_key, problem_id)
+    generator = np.random.Philox(key=key)
+    generator.advance(start // 4)  # a Philox counter gives four words
+    words = generator.random_raw(stop - start + start % 4)[start % 4 :]
     return np.asarray(words >> np.uint64(1), dtype=np.int64)
+
+
+def stream(run_seed: int, cell_key: str, problem_id: str) -> int:
+    """Return a problem's base, below 2**62, for engines that number seeds from a base.
+
+    Sample id i has the seed `stream` + i: no two samples of a problem share one, and of two
+    problems only if their bases lie closer than their samples are many.
+    """
+    return _hash(8, run_seed, cell_key, problem_id, "stream") >> 2
+
+
+def _hash(size: int, *parts: object) -> int:
+    name = "\0".join(str(part) for part in parts).encode()
+    return int.from_bytes(hashlib.blake2b(name, digest_size=size).digest(), "little")
 
 
 def covered(units: Iterable[Unit]) -> dict[str, list[tuple[int, int]]]:

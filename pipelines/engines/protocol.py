@@ -5,7 +5,7 @@ Knows requests and decoding; not stores, units, scoring or Ray.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,7 @@ from pipelines.config import Decoding
 class Request:
     """Samples wanted of one problem."""
 
+    task: str
     problem_id: str
     prompt: str
     """What the model continues, where there are no messages."""
@@ -25,6 +26,9 @@ class Request:
     """[S] ids, ascending."""
     seeds: NDArray[np.int64] = field(repr=False)
     """[S] one 63-bit seed for each sample."""
+    stream: int
+    """A number below 2**62, unlike any other problem's. An engine that can only number samples from
+    a base gives sample id i the seed `stream` + i, so that no two requests share a sample."""
     messages: tuple[Mapping[str, str], ...] | None = None
     """A conversation of {role, content}, which the model continues in its own chat template."""
     answer: str | None = None
@@ -32,7 +36,14 @@ class Request:
 
 
 class Engine(Protocol):
-    """A model behind two verbs. Built inside the process that runs it."""
+    """A model behind two verbs. Built inside the process that runs it.
+
+    Inherit from it for the rest, which most engines have no use for.
+    """
+
+    concurrent: bool = False
+    """Whether `generate` may be called from several threads at once, so that one unit's last
+    samples and another's first ones keep the model busy together."""
 
     def generate(self, requests: Sequence[Request], decoding: Decoding) -> pa.Table:
         """Draw every sample of every request.
@@ -71,3 +82,16 @@ class Engine(Protocol):
         Only then is the likelihood of a text the probability that the engine writes it.
         """
         ...
+
+    def facts(self) -> dict[str, Any]:
+        """Return what to record with the unit that was just drawn, as JSON values.
+
+        `engine`: the library and its version. `seeding`: "sample" if the column `seed` draws a
+        sample again; "unit" if seeds are per unit, or "none" if the engine takes none; the column
+        is null then. `usage`: what a server billed since it was last asked.
+        """
+        return {}
+
+    def close(self) -> None:
+        """Free the model, with every process and connection that it has."""
+        return

@@ -112,6 +112,7 @@ class Leaves:
             **{name: _nullable(parts).take(at_leaf) for name, parts in self._recorded.items()},
             "seed": _joined([each.seeds for each in requests]),
             "error": pa.array(self._errors, pa.string()).take(at_leaf),
+            "reasoning": pa.nulls(len(self._leaf), pa.string()),
         }
         return pa.table([columns[name] for name in SAMPLES.names], schema=SAMPLES)
 

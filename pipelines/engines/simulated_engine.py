@@ -15,14 +15,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from operators.schemas import RECORDED, SAMPLES
-from pipelines.config import Decoding, SimulatedEngine
-from pipelines.engines.protocol import Request
+from pipelines.config import Decoding
+from pipelines.engine_sections import SimulatedEngine
+from pipelines.engines.protocol import Engine, Request
 
 # Without a digit, so that no wrong completion is a right number either.
 _WRONG = np.array([f"wrong {letter}" for letter in "abcdefghij"], dtype=object)
 
 
-class SimulatedModel:
+class SimulatedModel(Engine):
     """An engine whose pass probabilities are known."""
 
     def __init__(self, model: SimulatedEngine) -> None:
@@ -74,6 +75,7 @@ class SimulatedModel:
             **{name: pa.nulls(count, pa.float32()) for name in RECORDED},
             "seed": request.seeds,
             "error": pa.nulls(count, pa.string()),
+            "reasoning": pa.nulls(count, pa.string()),
         }
         return pa.table(columns, schema=SAMPLES)
 

@@ -22,7 +22,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipelines.config import Decoding
-from pipelines.engines.protocol import Request
+from pipelines.engines.protocol import Engine, Request
 from pipelines.engines.sampling import Leaves, hash_seeds, uniforms
 from pipelines.errors import UserError
 
@@ -96,7 +96,7 @@ class _Branch:
     """[S] the node of each sample."""
 
 
-class TransformersModel:
+class TransformersModel(Engine):
     """A causal language model and its tokenizer, behind the two verbs of `Engine`.
 
     A sample is a function of its seed, the prompt and the decoding, whatever it is batched with,

@@ -71,6 +71,8 @@ def test_twice_as_fast_as_generate(sharpness, samples, capsys):
     def ours(count):
         asked = [
             Request(
+                task="t",
+                stream=0,
                 problem_id=prompt,
                 prompt=prompt,
                 sample_ids=np.arange(count or samples),

@@ -38,7 +38,8 @@ units = missing(Cell("model", "multiply3"), dict.fromkeys(problems, 8192), {}, 3
 def draw(unit):
     ids = np.arange(unit.start, unit.stop)
     return engine.generate([
-        Request(problem_id=name, prompt=problems[name]["prompt"], sample_ids=ids,
+        Request(task="t", stream=0, problem_id=name, prompt=problems[name]["prompt"],
+                sample_ids=ids,
                 seeds=seeds(0, "key", name, unit.start, unit.stop))
         for name in unit.problems
     ], sweep.decoding).num_rows

@@ -16,8 +16,6 @@ from operators.verification.options import VERIFIERS
 from pipelines.config import (
     CoverageFamily,
     FixedAllocation,
-    SimulatedEngine,
-    TransformersEngine,
     UntilAllocation,
     Verification,
     decoding_of,
@@ -25,6 +23,7 @@ from pipelines.config import (
     load,
     parse,
 )
+from pipelines.engine_sections import SimulatedEngine, TransformersEngine
 from pipelines.errors import UserError
 from pipelines.task_sections import HUMANEVAL_STOP, ArithmeticTask, FileTask, Verifier
 
@@ -264,7 +263,8 @@ class TestRefused:
             ),
             (
                 {"models": [SIMULATED | {"engine": "warp"}]},
-                "models.0.engine: is 'warp'; allowed are 'transformers', 'simulated'",
+                "models.0.engine: is 'warp'; allowed are 'transformers', 'vllm', 'openai', "
+                "'replay', 'simulated', 'python'",
             ),
             ({"tasks": [{"name": "a", "source": "web"}]}, "tasks.0.source: is 'web'; allowed are"),
             (
@@ -501,3 +501,20 @@ class TestYamlAsPeopleWriteIt:
         path.write_text("name: a\nseed: 1\nname: b\n")
         with pytest.raises(UserError, match=r"line 3: .*'name' is given twice"):
             load(path)
+
+
+def test_an_engine_named_once_is_that_of_every_model_that_names_none():
+    values = {
+        "name": "s",
+        "engine": "vllm",
+        "models": [
+            {"name": "big", "path": "some/model"},
+            {"name": "small", "path": "some/other", "engine": "transformers"},
+        ],
+        "tasks": [{"name": "multiply1", "problems": 2}],
+    }
+    made = parse(values, source="test")
+    assert [model.engine for model in made.models] == ["vllm", "transformers"]
+    assert parse(values, source="test", overrides=["engine=transformers"]).models[0].engine == (
+        "transformers"
+    )

@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pytest
 
-from pipelines.config import SimulatedEngine, TransformersEngine
+from pipelines.engine_sections import SimulatedEngine, TransformersEngine
 from pipelines.errors import UserError
 from pipelines.models import find
 

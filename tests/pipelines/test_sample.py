@@ -18,7 +18,7 @@ import pytest
 from fitting import pass_until
 from operators.schemas import SCORES
 from pipelines import actors
-from pipelines.actors import Done, EngineWorker, Exact, Failed, KeeperWorker, failed_samples
+from pipelines.actors import Done, Exact, Failed
 from pipelines.config import parse
 from pipelines.engines.simulated_engine import SimulatedModel
 from pipelines.errors import UserError
@@ -27,6 +27,7 @@ from pipelines.run import opened, reopened
 from pipelines.sample import sample
 from pipelines.score import score
 from pipelines.units import Cell
+from pipelines.workers import EngineWorker, KeeperWorker, failed_samples
 
 UNTIL = {"r": 2, "first_round": 10, "cap": 80}
 SIMULATED = {"engine": "simulated", "parameters": 10, "spread": 1.0}

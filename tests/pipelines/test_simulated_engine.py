@@ -8,7 +8,8 @@ from scipy.stats import binom, kstest
 
 from operators.schemas import PROBLEMS, SAMPLES, check
 from operators.verification.verify import verify
-from pipelines.config import Decoding, SimulatedEngine
+from pipelines.config import Decoding
+from pipelines.engine_sections import SimulatedEngine
 from pipelines.engines import load
 from pipelines.engines.protocol import Request
 from pipelines.engines.simulated_engine import SimulatedModel
@@ -23,7 +24,15 @@ def model(**change):
 def request(prompt="1+1=", start=0, stop=100, answer="2"):
     ids = np.arange(start, stop)
     own = seeds(0, "cell", prompt, start, stop)
-    return Request(problem_id=prompt, prompt=prompt, sample_ids=ids, seeds=own, answer=answer)
+    return Request(
+        task="t",
+        stream=0,
+        problem_id=prompt,
+        prompt=prompt,
+        sample_ids=ids,
+        seeds=own,
+        answer=answer,
+    )
 
 
 def test_a_table_of_samples_in_the_order_of_the_requests():

@@ -43,6 +43,8 @@ def draw(run, start, stop, problems=PROBLEMS):
     rows = run.rows("quiz")
     requests = [
         Request(
+            task="t",
+            stream=0,
             problem_id=name,
             prompt=name,
             sample_ids=range(start, stop),

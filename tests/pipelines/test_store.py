@@ -288,10 +288,19 @@ class TestQuarantine:
     def test_a_file_with_other_columns_is_moved_aside(self, store):
         path = commit_both(store)
         metadata = pq.read_schema(path).metadata
-        table = pq.read_table(path, partitioning=None).drop_columns("seed")
+        table = pq.read_table(path, partitioning=None).drop_columns("completion")
         pq.write_table(table.replace_schema_metadata(metadata), path)
         found, (bad,) = store.committed("samples", CELL)
         assert (found, bad.reason) == ([], "its columns are not those of samples")
+
+    def test_a_file_from_before_a_column_was_added_is_read_with_nulls(self, store):
+        path = commit_both(store)
+        metadata = pq.read_schema(path).metadata
+        table = pq.read_table(path, partitioning=None).drop_columns("reasoning")
+        pq.write_table(table.replace_schema_metadata(metadata), path)
+        (found,), bad = store.committed("samples", CELL)
+        assert bad == []
+        assert store.read_unit("samples", found.unit)["reasoning"].null_count == found.rows
 
     def test_the_second_file_with_a_sample_is_moved_aside(self, store):
         commit_both(store)

@@ -98,6 +98,8 @@ def engine(kind="llama", characters="abc", *, batch=64, token_confidence=None, *
 def requests(samples, prompts=PROMPTS):
     return [
         Request(
+            task="t",
+            stream=0,
             problem_id=f"p{at}",
             prompt=prompt,
             sample_ids=np.arange(samples),
@@ -208,6 +210,8 @@ def test_a_sample_depends_on_its_seed_alone():
     alone = [subject.generate([each], decoding) for each in asked]
     parts = [
         Request(
+            task="t",
+            stream=0,
             problem_id=each.problem_id,
             prompt=each.prompt,
             sample_ids=each.sample_ids[part],
@@ -547,6 +551,8 @@ def test_requests_keep_their_order_ids_and_seeds():
     subject = engine()
     asked = [
         Request(
+            task="t",
+            stream=0,
             problem_id=name,
             prompt=prompt,
             sample_ids=np.arange(first, first + count),

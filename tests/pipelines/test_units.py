@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.units import Cell, Unit, covered, missing, seeds
+from pipelines.units import Cell, Unit, covered, missing, seeds, stream
 
 CELL = Cell("m", "t")
 texts = st.text(max_size=5)
@@ -173,3 +173,22 @@ def test_interrupted_work_goes_on_in_the_units_in_which_it_would_have_been_done(
     start = [Unit(cell=CELL, problems=(n,), start=a, stop=b) for n in before for a, b in before[n]]
     again = missing(CELL, dict.fromkeys(names, wanted), covered([*start, *done]), unit_samples)
     assert again == [unit for unit in undisturbed if unit not in done]
+
+
+@given(st.integers(0, 2**63 - 1), texts, texts)
+def test_the_base_of_a_stream_leaves_room_for_every_sample_id_below_2_to_the_62(
+    run_seed, cell_key, problem
+):
+    assert 0 <= stream(run_seed, cell_key, problem) < 2**62
+
+
+def test_problems_cells_and_runs_have_bases_of_their_own():
+    bases = {
+        stream(run_seed, cell, problem)
+        for run_seed in range(10)
+        for cell in "abc"
+        for problem in "xyz"
+    }
+    assert len(bases) == 90
+    closest = min(b - a for a, b in pairwise(sorted(bases)))
+    assert closest > 2**40  # far more than a problem has samples

@@ -13,9 +13,9 @@ import pytest
 
 from operators.schemas import SAMPLES
 from operators.verification.verify import Verifier
-from pipelines.actors import _passing
 from pipelines.config import decoding_of, parse
 from pipelines.tasks import mbpp, problems
+from pipelines.workers import _passing
 
 DATA = Path(__file__).parents[3].parent / "shared" / "data"
 

@@ -7,10 +7,11 @@ import pytest
 
 from operators.schemas import SAMPLES
 from pipelines import engines
-from pipelines.actors import EngineWorker, Plan
 from pipelines.config import parse
+from pipelines.engines.protocol import Engine
 from pipelines.run import opened
 from pipelines.units import Cell, Unit
+from pipelines.workers import EngineWorker, Plan
 
 TASKS = {
     "plain": [{"problem_id": "a", "prompt": "1+1=", "answer": "2"}],
@@ -21,7 +22,7 @@ TASKS = {
 }
 
 
-class Recorder:
+class Recorder(Engine):
     """An engine that remembers what it was asked."""
 
     def __init__(self):
