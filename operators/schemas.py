@@ -121,6 +121,8 @@ COSTS = pa.schema(
         pa.field("flops", pa.float64(), nullable=False),  # 2 x parameters x tokens
         pa.field("engine_seconds", pa.float64(), nullable=False),
         pa.field("usd", pa.float64()),  # what a server billed, at the sweep's prices; null: none
+        pa.field("engine", pa.string()),  # library and version; several are joined by commas
+        pa.field("seeding", pa.string()),  # what has a seed of its own: sample, unit, none
     ]
 )
 
@@ -188,6 +190,19 @@ CALIBRATION = pa.schema(
         pa.field("high", pa.float64(), nullable=False),
         pa.field("level", pa.float64(), nullable=False),
         pa.field("samples", pa.int64(), nullable=False),
+    ]
+)
+
+AUDIT = pa.schema(
+    [
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("task", pa.string(), nullable=False),
+        pa.field("lag", pa.int64(), nullable=False),  # the one at which samples repeat most
+        pa.field("pairs", pa.int64(), nullable=False),
+        pa.field("equal", pa.int64(), nullable=False),
+        pa.field("expected", pa.float64(), nullable=False),  # of independent samples
+        pa.field("log_chance", pa.float64(), nullable=False),  # bound for one lag, nats
+        pa.field("repeated", pa.bool_(), nullable=False),
     ]
 )
 

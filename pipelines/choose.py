@@ -14,6 +14,7 @@ from operators.schemas import CALIBRATION, SELECTION
 from operators.selection.table import selection_table
 from pipelines.config import digest
 from pipelines.run import Run, version
+from pipelines.unit_files import Kind
 from pipelines.units import Cell
 
 MOST_TRIES = 32
@@ -32,6 +33,7 @@ _CONTRADICTED = (
 )
 CONFIDENCES = ("vote_share", "mean_logprob", "self_certainty")
 """Columns whose confidence is judged."""
+_KINDS: tuple[Kind, Kind] = ("samples", "scores")
 
 
 def choose(run: Run) -> bool:
@@ -41,7 +43,7 @@ def choose(run: Run) -> bool:
     where some problem has fewer than two.
     """
     inputs = digest([run.store.result_inputs("counts"), run.sweep.fit.level, version()])
-    if run.store.result_inputs("calibration") == inputs:
+    if all(run.store.result_inputs(name) == inputs for name in ("selection", "calibration")):
         return False
     selections, calibrations = [], []
     for cell in run.cells:
@@ -55,7 +57,6 @@ def choose(run: Run) -> bool:
         selections.append(chosen.with_columns(**names))
         calibrations.append(_calibration(scores, run.sweep.fit.level).with_columns(**names))
     run.store.write_result("selection", _stacked(SELECTION, selections), inputs)
-    # Last: its inputs say that both are there.
     run.store.write_result("calibration", _stacked(CALIBRATION, calibrations), inputs)
     return True
 
@@ -73,15 +74,21 @@ def _first_samples(run: Run, cell: Cell) -> pl.DataFrame:
     undecided.
     """
     store = run.store
-    committed, _ = store.committed("scores", cell)
-    units = [each.unit for each in committed if each.unit.start < MOST_TRIES]
+    samples, scored = (
+        [each for each in store.committed(kind, cell)[0] if each.unit.start < MOST_TRIES]
+        for kind in _KINDS
+    )
+    names = {each.unit.name for each in scored}
+    samples = [each for each in samples if each.unit.name in names]
     early = pl.col("problem_id").is_in(run.problem_ids(cell.task)), pl.col("sample_id") < MOST_TRIES
-    texts = store.scan_completions([store.unit_path("samples", unit) for unit in units])
-    texts = texts.filter(*early).with_columns(pl.col("completion").hash().cast(pl.String))
-    narrow = store.scan_scores([store.unit_path("scores", unit) for unit in units])
     key = ["problem_id", "sample_id"]
+    text = pl.col("completion").hash().cast(pl.String)
+    texts = store.scan_completions(samples).filter(*early).select(*key, text)
+    narrow = store.scan_scores(scored)
     joined = narrow.filter(*early).join(texts, on=key, how="left", maintain_order="left")
-    scores = joined.with_columns(passed=pl.when(~_CONTRADICTED).then("passed")).collect()
+    judged = joined.with_columns(passed=pl.when(~_CONTRADICTED).then("passed")).sort(key)
+    with store.named_damage("scores", scored), store.named_damage("samples", samples):
+        scores = judged.collect()
     fewest = min(scores["problem_id"].value_counts()["count"], default=0)
     return scores.filter(pl.col("sample_id") < fewest) if fewest > 1 else scores.clear()
 

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from pipelines import run as runs
 from pipelines.config import Sweep, load, parse
-from pipelines.errors import UserError
+from pipelines.errors import InUseError, UserError
 from pipelines.run import Run
 from pipelines.store import Store
 
@@ -23,7 +23,7 @@ DONE, WITH_FAILURES, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 _NAMED = 10
 """Most failures that are named one by one on the terminal."""
 
-_target = click.argument("target", metavar="SWEEP.yaml|RUN", type=click.Path(path_type=Path))
+_target = click.argument("target", metavar="SWEEP.yaml|RUN")
 _overrides = click.option(
     "-o", "overrides", multiple=True, metavar="KEY.SUB=VALUE",
     help="Override a value of the sweep, as in -o allocation.cap=20000. May be repeated.",
@@ -39,24 +39,68 @@ def passlaw() -> None:
 @passlaw.command()
 @_target
 @_overrides
-def run(target: Path, overrides: tuple[str, ...]) -> int:
+@click.option("--skip-if-running", is_flag=True,
+              help="Exit with 0 while another process writes to the run.")  # fmt: skip
+def run(target: str, overrides: tuple[str, ...], skip_if_running: bool) -> int:
     """Sample, score, fit and report; goes on where an earlier run stopped."""
     sweep = _sweep(target, overrides)
-    with runs.opened(sweep) as opened:
-        code = _sample(opened)
-        if code == INTERRUPTED:
-            return code
-        code = max(code, _score(opened))
-        _fit(opened)
-        _report(opened)
-        _track(opened)
+    try:
+        with runs.opened(sweep) as opened:
+            code = _sample(opened)
+            if code == INTERRUPTED:
+                return code
+            code = max(code, _score(opened))
+            code = max(code, _fit(opened))
+            _report(opened)
+            _track(opened)
+    except InUseError as error:
+        if not skip_if_running:
+            raise
+        _say("skipped", str(error))
+        return DONE
     return code
+
+
+@passlaw.command()
+@click.argument("target", metavar="SWEEP.yaml", type=click.Path(path_type=Path))
+@_overrides
+@click.option("--address", metavar="URL",
+              help="Ray's dashboard, as in http://head:8265.  [default: RAY_API_SERVER_ADDRESS, or "
+              "the Ray of this machine]")  # fmt: skip
+@click.option("--working-dir", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+              help="Folder that the job gets a copy of.  [default: the sweep's]")  # fmt: skip
+@click.option("--env", "variables", multiple=True, metavar="NAME",
+              help="Give the job this variable with its value here. Anyone who sees Ray's "
+              "dashboard can read it: keep secrets on the cluster. May be repeated.")  # fmt: skip
+@click.option("--wait", is_flag=True,
+              help="Show the job's log until it ends, and exit with its code.")  # fmt: skip
+def submit(
+    target: Path,
+    overrides: tuple[str, ...],
+    address: str | None,
+    working_dir: Path | None,
+    variables: tuple[str, ...],
+    wait: bool,
+) -> int:
+    """Have a Ray cluster run a sweep, as a job; once, however often it is submitted."""
+    from pipelines import submit as jobs
+
+    job = jobs.job_of(target, overrides, working_dir=working_dir, variables=variables)
+    cluster = jobs.Jobs(address)
+    submission, is_new = cluster.submit(job)
+    _say("submit", submission if is_new else f"{submission} is running already")
+    if wait:
+        return cluster.follow(submission, lambda text: click.echo(text, nl=False))
+    where = f" --address {address}" if address else ""
+    _say("follow", f"ray job logs --follow{where} {submission}")
+    _say("stop", f"ray job stop{where} {submission}")
+    return DONE
 
 
 @passlaw.command()
 @_target
 @_overrides
-def sample(target: Path, overrides: tuple[str, ...]) -> int:
+def sample(target: str, overrides: tuple[str, ...]) -> int:
     """Draw the samples that are missing, scored as they come."""
     with runs.opened(_sweep(target, overrides)) as opened:
         return _sample(opened)
@@ -65,11 +109,11 @@ def sample(target: Path, overrides: tuple[str, ...]) -> int:
 @passlaw.command()
 @_target
 @_overrides
-def score(target: Path, overrides: tuple[str, ...]) -> int:
+def score(target: str, overrides: tuple[str, ...]) -> int:
     """Score what is not scored, or was against other answers; then count."""
     sweep = _sweep(target, overrides)
     # A sweep file may hold new answers; a run directory keeps the problems that it was asked.
-    opening = runs.reopened(sweep) if target.is_dir() else runs.opened(sweep, for_sampling=False)
+    opening = runs.reopened(sweep) if _is_run(target) else runs.opened(sweep, for_sampling=False)
     with opening as opened:
         return _score(opened)
 
@@ -77,17 +121,16 @@ def score(target: Path, overrides: tuple[str, ...]) -> int:
 @passlaw.command()
 @_target
 @_overrides
-def fit(target: Path, overrides: tuple[str, ...]) -> int:
+def fit(target: str, overrides: tuple[str, ...]) -> int:
     """Fit coverage and PassUntil laws to the counts, and judge what choosing is worth."""
     with runs.reopened(_sweep(target, overrides)) as opened:
-        _fit(opened)
-    return DONE
+        return _fit(opened)
 
 
 @passlaw.command()
 @_target
 @_overrides
-def report(target: Path, overrides: tuple[str, ...]) -> int:
+def report(target: str, overrides: tuple[str, ...]) -> int:
     """Draw the report, and track it in MLflow."""
     with runs.reopened(_sweep(target, overrides)) as opened:
         _report(opened)
@@ -97,7 +140,7 @@ def report(target: Path, overrides: tuple[str, ...]) -> int:
 
 @passlaw.command()
 @_target
-def status(target: Path) -> int:
+def status(target: str) -> int:
     """Tell what of a run is done."""
     from pipelines.status import show
 
@@ -107,7 +150,7 @@ def status(target: Path) -> int:
 
 
 @passlaw.command()
-@click.argument("target", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("target", metavar="RUN")
 @click.option(
     "--policy", "policies", multiple=True, required=True, metavar="NAME[:KEY=VALUE,...]",
     help="What to replay, as in adaptive or early:window=5,cap=40; without its main value, that is "
@@ -121,20 +164,38 @@ def status(target: Path) -> int:
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.html",
               help="Where to write the page, instead of RUN/replay.html.")  # fmt: skip
 def replay(
-    target: Path, policies: tuple[str, ...], orders: int, confidence: str, out: Path | None
+    target: str, policies: tuple[str, ...], orders: int, confidence: str, out: Path | None
 ) -> int:
     """Tell what other allocations would have cost, from a run's stored samples."""
     from pipelines import replay as replays
     from pipelines.replay_page import show
 
-    if not target.is_dir():
+    if not _is_run(target):
         raise UserError(f"{target}: no such run directory; `passlaw sample` makes one")
     asked = [replays.asked(text) for text in policies]
     with runs.reopened(_sweep(target, ()), write=False) as opened:
         rows = replays.replay(opened, asked, orders=orders, confidence=confidence)
         show(rows, Console())
-        _say("replay", str(replays.write(opened, rows, out)))
+        _say("replay", replays.write(opened, rows, out))
     return DONE
+
+
+@passlaw.command()
+@click.argument("target", metavar="RUN")
+@click.option("--target-mib", type=click.IntRange(min=1), default=256, show_default=True,
+              help="Size of a merged file, about.")  # fmt: skip
+def compact(target: str, target_mib: int) -> int:
+    """Merge a run's many small files into few large ones; nothing else changes."""
+    from pipelines.compact import compact as merge
+
+    if not _is_run(target):
+        raise UserError(f"{target}: no such run directory; `passlaw sample` makes one")
+    with runs.reopened(_sweep(target, ())) as opened:
+        done = merge(opened.store, opened.cells, target_mib * 2**20)
+    for lost in done.quarantined:
+        _note(f"quarantined {lost.path}: {lost.reason}; moved to {lost.moved_to}")
+    _say("compact", f"{done.files_before:,} files are now {done.files_after:,}")
+    return WITH_FAILURES if done.quarantined else DONE
 
 
 @passlaw.command()
@@ -183,13 +244,19 @@ def train(rungs: tuple[str, ...], out: Path, jobs: int, force: bool) -> int:
     return DONE
 
 
-def _sweep(target: Path, overrides: tuple[str, ...]) -> Sweep:
+def _is_run(target: str) -> bool:
+    """Whether a run directory is meant, rather than a sweep file."""
+    return "://" in target or Path(target).is_dir()
+
+
+def _sweep(target: str, overrides: tuple[str, ...]) -> Sweep:
     """Read a sweep file, or the sweep that a run directory records."""
-    if not target.is_dir():
-        return load(target, overrides)
-    sweep, _ = Store.at(str(target)).read_sweep()
-    values = sweep.model_dump(mode="json") | {"run": str(target)}
-    return parse(values, source=str(target / "sweep.yaml"), overrides=overrides)
+    if not _is_run(target):
+        return load(Path(target), overrides)
+    store = Store.at(target)
+    sweep, _ = store.read_sweep()
+    values = sweep.model_dump(mode="json") | {"run": target}
+    return parse(values, source=store.storage.url("sweep.yaml"), overrides=overrides)
 
 
 def _sample(opened: Run) -> int:
@@ -233,19 +300,25 @@ def _score(opened: Run) -> int:
     return WITH_FAILURES if scored.incomplete or scored.failures else DONE
 
 
-def _fit(opened: Run) -> None:
+def _fit(opened: Run) -> int:
+    from pipelines.audit import audit
     from pipelines.choose import choose
     from pipelines.fit import fit as fit_all
 
+    repeats = audit(opened)
+    for repeat in repeats:
+        _note(repeat)
+
     fitted, chosen = fit_all(opened), choose(opened)
     _say("fit", "laws and choices written" if fitted or chosen else "nothing to do")
+    return WITH_FAILURES if repeats else DONE
 
 
 def _report(opened: Run) -> None:
     from pipelines.report import report as draw
 
     draw(opened)
-    _say("report", str(opened.store.report_path))
+    _say("report", opened.store.report_url)
 
 
 def _track(opened: Run) -> None:

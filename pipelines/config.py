@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, StrictBool, ValidationError, model_validator
 
+from pipelines import wildcards
 from pipelines.engine_sections import (
     Model,
     OpenAIEngine,
@@ -102,16 +103,27 @@ class Resources(Section):
     """How a run uses the machine."""
 
     engines: int = Field(default=1, ge=1)
-    """Engine actors."""
+    """Most replicas at a time, of all models together; those that find no room wait for it."""
     scorers: int = Field(default=1, ge=1)
     engine_cpus: float = Field(default=1.0, gt=0)
+    """Of each replica, where its model has no `placement` of its own."""
     engine_gpus: float = Field(default=0.0, ge=0)
+    """A fraction shares a GPU with other replicas."""
     unit_samples: int = Field(default=32_768, ge=1)
     """Most samples in one unit of work, which is one Parquet file."""
     unit_seconds: float = Field(default=3_600.0, gt=0)
-    """Longest that a unit may take; then its actor is taken for hung, and replaced."""
+    """Longest that a unit, or loading a model, may take; then its actor is taken for hung, and
+    replaced."""
     address: str | None = None
-    """A Ray cluster to join; None starts one on this machine, for this run."""
+    """A Ray cluster to join; None: that of RAY_ADDRESS, or one is started here, for this run."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.engine_gpus > 1 and not self.engine_gpus.is_integer():
+            raise ValueError(
+                f"engine_gpus: is {self.engine_gpus:g}; above 1 it must be a whole number"
+            )
+        return self
 
 
 class Verification(Section):
@@ -175,7 +187,9 @@ class Sweep(Section):
                 )
         held_out = self.fit.hold_out
         names = [model.name for model in self.models]
-        if held_out not in (None, "largest", *names):
+        # A wildcard's models have no names yet; it is there only until paths are resolved.
+        unnamed = any(wildcards.is_pattern(getattr(model, "path", "")) for model in self.models)
+        if held_out not in (None, "largest", *names) and not unnamed:
             raise ValueError(
                 f"fit.hold_out: {held_out!r} is not a model; allowed are null, largest, "
                 + ", ".join(names)
@@ -243,12 +257,19 @@ _Loader.add_implicit_resolver(
 def load(path: Path, overrides: Sequence[str] = ()) -> Sweep:
     """Read a sweep file, apply `key.sub=value` overrides, and check it.
 
-    Paths inside the file are made absolute, relative to the file's folder.
+    Paths inside the file are made absolute, relative to the file's folder. A model whose path has
+    a wildcard becomes one model for each folder that matches, called NAME-FOLDER.
 
     Raises:
         UserError: the file is missing or no YAML, or a value is wrong; names file, field, value
             and what is allowed.
     """
+    folder = path.absolute().parent
+    return parse(read(path), source=str(path), folder=folder, overrides=overrides)
+
+
+def read(path: Path) -> Any:
+    """Return what a sweep file holds, unchecked; UserError if it cannot be read or is no YAML."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -256,20 +277,22 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Sweep:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read ({error})") from None
     try:
-        values = yaml.load(text, _Loader)
+        return yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark else ""
         raise UserError(
             f"{path}: {where}not valid YAML ({getattr(error, 'problem', error)})"
         ) from None
-    return parse(values, source=str(path), folder=path.absolute().parent, overrides=overrides)
 
 
 def parse(
     values: Any, *, source: str, folder: Path | None = None, overrides: Sequence[str] = ()
 ) -> Sweep:
-    """Check plain values (as YAML gives them) and return the sweep; errors as in `load`."""
+    """Check plain values (as YAML gives them) and return the sweep; errors as in `load`.
+
+    Without a folder, paths are left as they are.
+    """
     if not isinstance(values, Mapping):
         raise UserError(f"{source}: must hold a mapping with name, models and tasks")
     plain = _plain(values)
@@ -277,6 +300,8 @@ def parse(
     for override in overrides:
         _override(plain, override)
     _fill_kinds(plain)
+    if folder is not None:
+        wildcards.expand(plain, folder, source)
     try:
         sweep = Sweep.model_validate(plain)
     except ValidationError as error:

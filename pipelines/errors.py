@@ -1,4 +1,4 @@
-"""UserError: an error that a user can act on, in one line."""
+"""Errors that a user can act on, each in one line."""
 
 
 class UserError(Exception):
@@ -9,3 +9,13 @@ class UserError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.split()))
+
+
+class InUseError(UserError):
+    """Another live process writes to the run."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an exception says, or its kind where it says nothing."""
+    lines = str(error).splitlines()
+    return lines[0] if lines else type(error).__name__

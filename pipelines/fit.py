@@ -69,12 +69,12 @@ def fit(run: Run) -> bool:
         raise UserError(f"{run.store.root}: has no counts; run sample first")
     told = [run.sweep.fit.model_dump(mode="json"), dict(run.parameters), version()]
     inputs = digest([told, run.store.result_inputs("counts")])
-    if run.store.result_inputs("laws") == inputs:
+    if all(run.store.result_inputs(name) == inputs for name in ("rates", "curves", "laws")):
         return False
     fits = fit_tables(run.sweep, run.parameters, counts)
     run.store.write_result("rates", fits.rates, inputs)
     run.store.write_result("curves", fits.curves, inputs)
-    run.store.write_result("laws", fits.laws, inputs)  # last: its inputs say that all are there
+    run.store.write_result("laws", fits.laws, inputs)
     return True
 
 

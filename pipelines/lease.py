@@ -1,10 +1,12 @@
 """The lease on a run: at most one driver writes to a run directory at a time.
 
-A courtesy, not the guarantee: units commit by atomic steps, so even two drivers lose nothing.
+A courtesy, not the guarantee: units commit by atomic steps, so even two drivers lose nothing. Reads
+no calendar clock, so that clocks which jump or disagree never break the lease of a live process.
 """
 
 import contextlib
 import json
+import logging
 import os
 import socket
 import threading
@@ -14,37 +16,42 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from pipelines.errors import UserError
+from pipelines.errors import InUseError, UserError
+from pipelines.storage import Storage
 
+KEY = "lease.json"
+"""Says who holds the run; never changed while it is held."""
+BEAT = "lease.beat"
+"""Beside it: the holder's token and how often its heart has beaten."""
 HEARTBEAT = 10.0
 """Seconds between signs of life."""
 EXPIRES = 60.0
-"""Seconds without one after which a lease held on another machine may be taken."""
+"""Seconds without one, watched from another machine, after which a lease may be taken."""
 
 
 class Lease:
     """Holds a run while open; use as a context manager."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
         self.token = uuid.uuid4().hex
         self._closed = threading.Event()
         self._heart = threading.Thread(target=self._beat, name="lease", daemon=True)
 
     def __enter__(self) -> Self:
-        """Take the lease.
+        """Take the lease; waits to see whether a holder on another machine still lives.
 
         Raises:
-            UserError: another live process holds it.
+            InUseError: another live process holds it.
+            UserError: it cannot be written.
         """
-        held = _read(self._path)
-        if held is not None and not _alive(held, self._path):
-            self._path.unlink(missing_ok=True)
-        if not self._write():
-            held = _read(self._path) or {}
-            raise UserError(
-                f"{self._path.parent}: process {held.get('pid')} on {held.get('host')} is writing "
-                f"to this run; wait for it, stop it, or remove {self._path} if it is not"
+        held = _read(self._storage)
+        if held is not None and not _alive(self._storage, held):
+            self._remove(held.get("token"))
+        if not self._make():
+            raise InUseError(
+                f"{self._storage}: {_who(_read(self._storage) or {})} is writing to this run; wait "
+                f"for it, stop it, or remove {self._storage.url(KEY)} if it is not"
             )
         self._heart.start()
         return self
@@ -58,75 +65,126 @@ class Lease:
         """Give the lease back."""
         self._closed.set()
         self._heart.join()
-        if holds(self._path, self.token):
-            self._path.unlink(missing_ok=True)
+        # Where that fails the lease expires, as that of a process that was killed.
+        with contextlib.suppress(UserError):
+            self._remove(self.token)
 
     def _beat(self) -> None:
+        beats = 0
         while not self._closed.wait(HEARTBEAT):
-            if holds(self._path, self.token):
-                # Not touch, which would leave an empty lease if this one has just been removed.
-                with contextlib.suppress(OSError):
-                    os.utime(self._path)
+            beats += 1
+            with contextlib.suppress(UserError):
+                if holds(self._storage, self.token):
+                    self._storage.replace(BEAT, f"{self.token} {beats}".encode())
 
-    def _write(self) -> bool:
-        """Make the lease unless there is one; whether it was made."""
+    def _make(self) -> bool:
+        """Make the lease unless there is one; whether this process holds it."""
         content = {
             "token": self.token,
             "pid": os.getpid(),
             "host": socket.gethostname(),
+            "machine": _machine(),
             "started": _started(os.getpid()),
         }
-        temporary = self._path.with_name(f".{self._path.name}.{self.token}.tmp")
-        temporary.write_text(json.dumps(content), encoding="utf-8")
-        try:
-            os.link(temporary, self._path)
-        except FileExistsError:
-            return False
-        finally:
-            temporary.unlink()
-        return True
+        made = self._storage.create(KEY, json.dumps(content).encode())
+        # A reply may be lost: then what was there already is this process's own.
+        return made or holds(self._storage, self.token)
+
+    def _remove(self, token: str | None) -> None:
+        """Remove a lease, if it is still the one with this token."""
+        held = _read(self._storage)
+        if held is not None and held.get("token") == token:
+            self._storage.remove(BEAT)
+            self._storage.remove(KEY)
 
 
-def holds(path: Path, token: str) -> bool:
-    """Whether the lease at `path` is the one with this token."""
-    held = _read(path)
+def holds(storage: Storage, token: str) -> bool:
+    """Whether the lease of a run is the one with this token."""
+    held = _read(storage)
     return held is not None and held.get("token") == token
 
 
-def holder(path: Path) -> str | None:
-    """Return who holds the lease at `path`, for people; None if no live process does."""
-    held = _read(path)
-    if held is None or not _alive(held, path):
+def holder(storage: Storage) -> str | None:
+    """Return who holds a run, for people; None if nobody does, or a process that is dead.
+
+    A process of another machine is not watched, so it may be dead.
+    """
+    held = _read(storage)
+    if held is None:
         return None
+    if not _is_here(held):
+        return f"{_who(held)}, if it still lives"
+    return _who(held) if _runs(held) else None
+
+
+def _who(held: dict[str, Any]) -> str:
     return f"process {held.get('pid')} on {held.get('host')}"
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read(storage: Storage) -> dict[str, Any] | None:
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
+        held = json.loads(storage.read(KEY))
     except OSError:
         return None
     except ValueError:
         held = None
-    # One that a crash tore names no process, so it expires as one of another machine does.
+    # One that is torn names no process, so it is watched as one of another machine is.
     return held if isinstance(held, dict) else {}
 
 
-def _alive(held: dict[str, Any], path: Path) -> bool:
-    if held.get("host") == socket.gethostname():
-        pid = int(held.get("pid", 0))
+def _alive(storage: Storage, held: dict[str, Any]) -> bool:
+    """Whether the holder of a lease lives, as far as can be seen from here."""
+    if _is_here(held):
+        return _runs(held)
+    logging.getLogger(__name__).warning(
+        "%s: held by %s; watching for up to %.0f s whether it lives", storage, _who(held), EXPIRES
+    )
+    before = _signs(storage)
+    until = time.monotonic() + EXPIRES
+    while time.monotonic() < until:
+        time.sleep(min(1.0, EXPIRES / 10))
+        # After the pause, however long it came to be: this process may have been stopped too.
+        now = _signs(storage)
+        if now != before:
+            return now[0] is not None
+    return False
+
+
+def _signs(storage: Storage) -> tuple[bytes | None, bytes | None]:
+    """Return the lease and the last sign of life, each None where there is none."""
+    found: list[bytes | None] = []
+    for key in (KEY, BEAT):
         try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            return True
-        # The number may have gone to another process since.
-        return held.get("started") == _started(pid)
+            found.append(storage.read(key))
+        except OSError:
+            found.append(None)
+    return found[0], found[1]
+
+
+def _is_here(held: dict[str, Any]) -> bool:
+    """Whether the holder's process number means something on this machine."""
+    return held.get("host") == socket.gethostname() and held.get("machine") == _machine()
+
+
+def _runs(held: dict[str, Any]) -> bool:
+    pid = int(held.get("pid", 0))
     try:
-        return time.time() - path.stat().st_mtime < EXPIRES
-    except OSError:
+        os.kill(pid, 0)
+    except ProcessLookupError:
         return False
+    except PermissionError:
+        return True
+    # The number may have gone to another process since.
+    return bool(held.get("started") == _started(pid))
+
+
+def _machine() -> str | None:
+    """Return what tells machines, and containers, of the same name apart; None if nothing does."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return None
 
 
 def _started(pid: int) -> str | None:

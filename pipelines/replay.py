@@ -147,15 +147,17 @@ def _stored(run: Run, cell: Cell, confidence: str | None) -> Stored:
     """Return a cell's samples, those from id 0 on without a gap."""
     committed, bad = run.store.listed("scores", cell)
     if bad:
-        raise UserError(f"{bad[0][0]}: {bad[0][1]}; run `passlaw score {run.store.root}` first")
+        key, reason = bad[0]
+        where = run.store.storage.url(key)
+        raise UserError(f"{where}: {reason}; run `passlaw score {run.store.root}` first")
     problems = run.rows(cell.task)
     for each in committed:
         if each.facts.get("scoring") != scoring_key(each.unit, problems, run.sweep.verification):
             raise UserError(
-                f"{each.path}: was scored against other answers; run `passlaw score "
-                f"{run.store.root}` first"
+                f"{run.store.storage.url(each.key)}: was scored against other answers; run "
+                f"`passlaw score {run.store.root}` first"
             )
-    scores = run.store.scan_scores([each.path for each in committed])
+    scores = run.store.scan_scores(committed)
     asked_now = pl.DataFrame({"problem_id": run.problem_ids(cell.task)})
     rows = scores.join(asked_now.lazy(), on="problem_id").sort("problem_id", "sample_id").collect()
     rows = rows.filter(pl.int_range(pl.len()).over("problem_id") == pl.col("sample_id"))
@@ -183,8 +185,8 @@ def _with_confidence(rows: pl.DataFrame, name: str | None) -> tuple[pl.DataFrame
     return rows, name
 
 
-def write(run: Run, rows: pl.DataFrame, out: Path | None) -> Path:
-    """Write replay.parquet into the run, and the page beside it or to `out`; return its path.
+def write(run: Run, rows: pl.DataFrame, out: Path | None) -> str:
+    """Write replay.parquet into the run, and the page beside it or to `out`; return where it is.
 
     Raises:
         UserError: a file cannot be written.

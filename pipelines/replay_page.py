@@ -65,7 +65,7 @@ def page(run: Run, rows: pl.DataFrame) -> str:
     spread = f"{caps[0]:,}" if len(caps) == 1 else f"{caps[0]:,} to {caps[-1]:,}"
     values = {
         "name": run.sweep.name,
-        "run": str(run.store.root),
+        "run": run.store.root,
         "version": version(),
         "caps": f"{spread} samples",
         "orders": rows["orders"][0] if rows["orders"][0] > 1 else 0,

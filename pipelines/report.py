@@ -7,7 +7,6 @@ from disk with no network: the libraries that draw the charts are inside it, onc
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import altair as alt
@@ -23,7 +22,7 @@ from pipelines.store import ResultName, RunTables
 
 Row = dict[str, Any]
 
-_INPUTS: tuple[ResultName, ...] = ("counts", "costs", "exact", "laws", "calibration")
+_INPUTS: tuple[ResultName, ...] = ("counts", "costs", "exact", "audit", "laws", "calibration")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +41,7 @@ def report(run: Run) -> bool:
     if run.store.report_inputs() == inputs:
         return False
     page = render(tables)
-    write_figures(page, run.store.figures_path)
+    run.store.write_figures(figure_files(page))
     run.store.write_report(page.html, inputs)
     return True
 
@@ -58,6 +57,7 @@ def render(tables: RunTables) -> Report:
             "run": tables.run,
             "version": tables.version,
             "facts": _facts(tables),
+            "repeated": list(tables.audit.filter("repeated").iter_rows(named=True)),
             "verdicts": _verdicts(tables),
             "exact": _exactness(tables),
             "costs": _costs(tables),
@@ -78,17 +78,14 @@ def render(tables: RunTables) -> Report:
     return Report(html=html, figures=figures)
 
 
-def write_figures(report: Report, folder: Path) -> list[Path]:
-    """Write each figure as PNG (twice the screen's resolution) and SVG; return their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
+def figure_files(report: Report) -> dict[str, bytes]:
+    """Return each figure by file name, as PNG (twice the screen's resolution) and as SVG."""
+    files = {}
     for name, chart in report.figures.items():
         spec = chart.to_dict(validate=False)
-        png, svg = folder / f"{name}.png", folder / f"{name}.svg"
-        png.write_bytes(vl_convert.vegalite_to_png(spec, scale=2))
-        svg.write_text(vl_convert.vegalite_to_svg(spec), encoding="utf-8")
-        written += [png, svg]
-    return written
+        files[f"{name}.png"] = vl_convert.vegalite_to_png(spec, scale=2)
+        files[f"{name}.svg"] = vl_convert.vegalite_to_svg(spec).encode()
+    return files
 
 
 def _interval(value: Row | Sequence[float | None] | None) -> str:
@@ -207,12 +204,15 @@ def _by_size(tables: RunTables) -> tuple[pl.Expr]:
 def _costs(tables: RunTables) -> Row:
     """Return what each cell cost, with the sums for each task and in all."""
     columns = ("samples", "prompt_tokens", "completion_tokens", "flops", "engine_seconds")
-    sums = [pl.col(column).sum() for column in columns]
+    # A sum of nulls is null: nothing was billed.
+    billed = pl.when(pl.col("usd").count() > 0).then(pl.col("usd").sum())
+    sums = [*(pl.col(column).sum() for column in columns), billed.alias("usd")]
     costs = tables.costs
     return {
         "cells": list(costs.iter_rows(named=True)),
         "tasks": list(costs.group_by("task", maintain_order=True).agg(sums).iter_rows(named=True)),
         "total": costs.select(sums).row(0, named=True),
+        "billed": costs["usd"].count() > 0,
     }
 
 

@@ -106,8 +106,11 @@ def opened(sweep: Sweep, *, for_sampling: bool = True) -> Iterator[Run]:
         sources = {}
         known = _recorded_models(store, sweep)
     asked = {task.name: tasks.problems(task) for task in sweep.tasks}
+    if for_sampling:
+        models.check_stored(sweep, asked, int(allocation_of(sweep).looks[0]))
     store.create()
-    with Lease(store.lease_path) as lease:
+    with Lease(store.storage) as lease:
+        store = store.under(lease.token)
         store.clean()
         made: dict[str, Any] = {
             "version": version(),
@@ -116,7 +119,7 @@ def opened(sweep: Sweep, *, for_sampling: bool = True) -> Iterator[Run]:
             "tasks": {name: table.num_rows for name, table in asked.items()},
         }
         problems = asked
-        if store.sweep_path.exists():
+        if store.has_sweep:
             before, recorded = store.read_sweep()
             _refuse_another(store, before, sweep)
             _refuse_other_models(store, recorded, made)
@@ -159,22 +162,22 @@ def reopened(sweep: Sweep, *, write: bool = True) -> Iterator[Run]:
         if task.name not in recorded.get("tasks", {}):
             raise UserError(f"{store.root}: task {task.name} was never sampled; run sample first")
 
-    def run(token: str) -> Run:
+    def run(token: str | None) -> Run:
         return Run(
             sweep=sweep,
-            store=store,
+            store=store if token is None else store.under(token),
             parameters={name: found["parameters"] for name, found in known.items()},
             fingerprints={name: found["fingerprint"] for name, found in known.items()},
             problems={task.name: store.read_problems(task.name) for task in sweep.tasks},
             asked=recorded["tasks"],
-            token=token,
+            token=token or "",
         )
 
     if not write:
-        yield run("")
+        yield run(None)
         return
     store.create()
-    with Lease(store.lease_path) as lease:
+    with Lease(store.storage) as lease:
         yield run(lease.token)
 
 
@@ -204,7 +207,7 @@ def results(run: Run) -> RunTables:
         tables[name] = table
     return RunTables(
         sweep=run.sweep,
-        run=str(run.store.root),
+        run=run.store.root,
         version=version(),
         parameters=run.parameters,
         exact=run.store.read_result("exact"),
@@ -215,6 +218,7 @@ def results(run: Run) -> RunTables:
 _STAGE_OF: Mapping[ResultName, str] = {
     "counts": "score",
     "costs": "score",
+    "audit": "fit",
     "rates": "fit",
     "curves": "fit",
     "laws": "fit",

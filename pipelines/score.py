@@ -20,8 +20,9 @@ from pipelines.config import FixedAllocation
 from pipelines.errors import UserError
 from pipelines.run import Run
 from pipelines.scheduler import Tally, tally
-from pipelines.store import Committed, Quarantined, ResultName
-from pipelines.units import Cell, contiguous, covered
+from pipelines.store import ResultName
+from pipelines.unit_files import Committed, Quarantined, Reading
+from pipelines.units import Cell, Unit, contiguous, covered
 from pipelines.verification import refuse_unisolated, scoring_key, verifier_of
 
 
@@ -30,7 +31,9 @@ class Refreshed:
     """The committed work of a run, every unit of it scored."""
 
     units: dict[Cell, list[Committed]] = field(default_factory=dict)
-    """For each cell, the samples that are there, each unit with scores beside it."""
+    """For each cell, the samples that are there, by unit, each with scores beside it."""
+    scores: dict[Cell, list[Committed]] = field(default_factory=dict)
+    """For each cell, their scores."""
     tallies: list[Tally] = field(default_factory=list)
     scored: int = 0
     """Samples that were scored now."""
@@ -53,7 +56,7 @@ class Scored:
 def score(run: Run) -> Scored:
     """Bring the scores, counts.parquet and costs.parquet up to date."""
     held = refresh(run)
-    counts, costs = _tables(run, held.units)
+    counts, costs = _tables(run, held)
     tables: dict[ResultName, pl.DataFrame] = {"counts": counts, "costs": costs}
     for name, table in tables.items():
         content = hashlib.blake2b(table.write_csv().encode(), digest_size=8).hexdigest()
@@ -64,7 +67,7 @@ def score(run: Run) -> Scored:
         quarantined=held.quarantined,
         counts=counts,
         incomplete=asked - counts["stop_reason"].count(),
-        failures=_failures(run, counts, held.units),
+        failures=_failures(run, counts, held.scores),
     )
 
 
@@ -80,63 +83,71 @@ def refresh(run: Run) -> Refreshed:
     refreshed = Refreshed()
     with verifier_of(run.sweep.verification) as verifier:
         for cell in run.cells:
-            _refresh_cell(run, cell, verifier, refreshed)
+            while not _refresh_cell(run, cell, verifier, refreshed):
+                pass
     return refreshed
 
 
-def _refresh_cell(run: Run, cell: Cell, verifier: Verifier, refreshed: Refreshed) -> None:
+def _refresh_cell(run: Run, cell: Cell, verifier: Verifier, refreshed: Refreshed) -> bool:
+    """Refresh a cell; False if a file was moved aside, which may have held other units too."""
+    samples, of_name = _listed(run, cell, refreshed)
+    problems = run.rows(cell.task)
+    reading = Reading(run.store)
+    scores: dict[str, Committed] = {}
+    tallies: dict[str, Tally] = {}
+    # File by file, so that each pack is read once.
+    for each in sorted(samples, key=lambda each: (of_name.get(each.unit.name) or each).key):
+        unit = each.unit
+        key = scoring_key(unit, problems, run.sweep.verification)
+        known = of_name.get(unit.name)
+        current = known is not None and known.facts.get("scoring") == key
+        read = each if known is None or not current else known
+        try:
+            # Scores too, where their footer would do, because this checks their pages' checksums.
+            table = reading.unit("scores" if current else "samples", read)
+        except (OSError, pa.ArrowInvalid) as error:
+            refreshed.quarantined.append(run.store.quarantine(read.key, str(error)))
+            return False
+        if current:
+            scores[unit.name], tallies[unit.name] = read, tally(unit, table, run.allocation.r)
+            continue
+        scores[unit.name], tallies[unit.name] = _score_unit(run, unit, table, key, verifier)
+        refreshed.scored += unit.samples
+    refreshed.units[cell] = samples
+    refreshed.scores[cell] = [scores[each.unit.name] for each in samples]
+    refreshed.tallies += [tallies[each.unit.name] for each in samples]
+    return True
+
+
+def _listed(
+    run: Run, cell: Cell, refreshed: Refreshed
+) -> tuple[list[Committed], dict[str, Committed]]:
+    """Return the samples that are there, and the scores by unit; none of samples that are gone."""
     samples, lost = run.store.committed("samples", cell)
     scores, lost_scores = run.store.committed("scores", cell)
     refreshed.quarantined += lost + lost_scores
-    of_name = {committed.unit.name: committed for committed in scores}
-    problems = run.rows(cell.task)
-    units = refreshed.units[cell] = []
-    for committed in samples:
-        known = of_name.get(committed.unit.name)
-        tallied = None
-        key = scoring_key(committed.unit, problems, run.sweep.verification)
-        if known is not None and known.facts.get("scoring") == key:
-            tallied = _tally(run, known, refreshed)
-        if tallied is None:
-            tallied = _score_unit(run, committed, key, verifier, refreshed)
-        if tallied is not None:
-            refreshed.tallies.append(tallied)
-            units.append(committed)
-
-
-def _tally(run: Run, scores: Committed, refreshed: Refreshed) -> Tally | None:
-    """Return what a score file says; None if it was damaged, and quarantined.
-
-    Reads the file even where its footer would do, because this checks its pages' checksums.
-    """
-    try:
-        table = run.store.read_unit("scores", scores.unit)
-        return tally(scores.unit, table, run.allocation.r)
-    except (OSError, pa.ArrowInvalid) as error:
-        refreshed.quarantined.append(run.store.quarantine(scores.path, str(error)))
-        return None
+    there = {each.unit.name for each in samples}
+    # Samples that are drawn again may be others.
+    orphans = sorted({each.key for each in scores if each.unit.name not in there})
+    for key in orphans:
+        refreshed.quarantined.append(run.store.quarantine(key, "its samples are gone"))
+    return samples, {each.unit.name: each for each in scores if each.key not in orphans}
 
 
 def _score_unit(
-    run: Run, samples: Committed, key: str, verifier: Verifier, refreshed: Refreshed
-) -> Tally | None:
-    """Score a unit's samples; None if their file was damaged, and quarantined."""
-    unit = samples.unit
-    try:
-        table = run.store.read_unit("samples", unit)
-    except (OSError, pa.ArrowInvalid) as error:
-        refreshed.quarantined.append(run.store.quarantine(samples.path, str(error)))
-        return None
-    scores = verifier.verify(table, run.problems[unit.cell.task])
+    run: Run, unit: Unit, samples: pa.Table, key: str, verifier: Verifier
+) -> tuple[Committed, Tally]:
+    """Score a unit's samples, and return what was committed and its tally."""
+    scores = verifier.verify(samples, run.problems[unit.cell.task])
     tallied = tally(unit, scores, run.allocation.r)
     facts = {"scoring": key, "passed": tallied.passed}
     run.store.commit("scores", unit, scores, facts)
-    refreshed.scored += unit.samples
-    return tallied
+    where = run.store.unit_key("scores", unit)
+    return Committed(unit=unit, key=where, rows=unit.samples, facts=facts), tallied
 
 
 def _failures(
-    run: Run, counts: pl.DataFrame, units: Mapping[Cell, Sequence[Committed]]
+    run: Run, counts: pl.DataFrame, scores: Mapping[Cell, Sequence[Committed]]
 ) -> list[str]:
     """Name the problems whose samples an engine failed to draw; reads only cells that have any."""
     lines = []
@@ -145,7 +156,7 @@ def _failures(
         if undecided.filter(model=cell.model, task=cell.task).is_empty():
             continue
         failed = (
-            _scan(run, units[cell])
+            run.store.scan_scores(scores[cell])
             .filter(engine_failed(pl.col("error")))
             .group_by("problem_id")
             .agg(pl.len(), pl.col("error").first())
@@ -159,19 +170,12 @@ def _failures(
     return lines
 
 
-def _scan(run: Run, units: Sequence[Committed]) -> pl.LazyFrame:
-    """Return the scores of these samples."""
-    return run.store.scan_scores([run.store.unit_path("scores", each.unit) for each in units])
-
-
-def _tables(
-    run: Run, units: Mapping[Cell, Sequence[Committed]]
-) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _tables(run: Run, held: Refreshed) -> tuple[pl.DataFrame, pl.DataFrame]:
     counts, costs = [], []
     for cell in run.cells:
-        cell_counts = _count(run, cell, units[cell])
+        cell_counts = _count(run, cell, held.scores[cell])
         counts.append(cell_counts)
-        facts = [each.facts for each in units[cell]]
+        facts = [each.facts for each in held.units[cell]]
         prompt_tokens = sum(int(fact["prompt_tokens"]) for fact in facts)
         completion_tokens = int(cell_counts["completion_tokens"].sum())
         parameters = run.parameters[cell.model]
@@ -187,6 +191,8 @@ def _tables(
                 "flops": 2.0 * parameters * (prompt_tokens + completion_tokens),
                 "engine_seconds": sum(float(fact["engine_seconds"]) for fact in facts),
                 "usd": _billed(facts),
+                "engine": _named(facts, "engine"),
+                "seeding": _named(facts, "seeding"),
             }
         )
     columns = pl.DataFrame(pl.from_arrow(COSTS.empty_table())).schema
@@ -195,8 +201,13 @@ def _tables(
 
 def _billed(facts: Sequence[Mapping[str, Any]]) -> float | None:
     """Return what the units cost; None where no server billed any at known prices."""
-    billed = [usage["usd"] for fact in facts if (usage := fact.get("usage", {})).get("usd")]
-    return sum(billed) if billed else None
+    billed = [usd for fact in facts if (usd := fact.get("usage", {}).get("usd")) is not None]
+    return float(sum(billed)) if billed else None
+
+
+def _named(facts: Sequence[Mapping[str, Any]], fact: str) -> str | None:
+    """Return the values of a fact in the units, joined by commas; None where none has it."""
+    return ", ".join(sorted({str(each[fact]) for each in facts if fact in each})) or None
 
 
 def _count(run: Run, cell: Cell, units: Sequence[Committed]) -> pl.DataFrame:
@@ -206,7 +217,7 @@ def _count(run: Run, cell: Cell, units: Sequence[Committed]) -> pl.DataFrame:
     problems = [name for name, drawn in drawn_of.items() if drawn]
     n = np.array([drawn_of[name] for name in problems], dtype=np.int64)
     rows = sum(each.rows for each in units)
-    scores = _scan(run, units)
+    scores = run.store.scan_scores(units)
 
     def limits(below: IntArray) -> pl.DataFrame | None:
         if int(below.sum()) == rows:

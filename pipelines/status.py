@@ -10,7 +10,8 @@ from rich.table import Table
 from pipelines.lease import holder
 from pipelines.run import Run
 from pipelines.scheduler import Scheduler, Tally, tally
-from pipelines.store import Committed, Store
+from pipelines.store import Store
+from pipelines.unit_files import Committed, Reading
 from pipelines.units import Cell
 
 
@@ -33,11 +34,13 @@ def cell_status(run: Run, cell: Cell) -> CellStatus:
     samples, bad = run.store.listed("samples", cell)
     scores, bad_scores = run.store.listed("scores", cell)
     tallies = []
-    for item in scores:
+    damaged: dict[str, str] = {}
+    reading = Reading(run.store)
+    for item in sorted(scores, key=lambda each: each.key):  # file by file: a pack is read once
         try:
-            tallies.append(_tally(run, item))
+            tallies.append(_tally(run, item, reading))
         except (OSError, pa.ArrowInvalid) as error:
-            bad_scores.append((item.path, str(error)))
+            damaged[item.key] = str(error)
     problems = run.problem_ids(cell.task)
     known = Scheduler({cell: problems}, run.allocation, run.sweep.resources.unit_samples, tallies)
     return CellStatus(
@@ -47,17 +50,20 @@ def cell_status(run: Run, cell: Cell) -> CellStatus:
         samples=sum(item.rows for item in samples),
         scored=sum(item.rows for item in scores),
         passes=sum(int(item.facts.get("passed", 0)) for item in scores),
-        unreadable=tuple(f"{path}: {reason}" for path, reason in (*bad, *bad_scores)),
+        unreadable=tuple(
+            f"{run.store.storage.url(key)}: {reason}"
+            for key, reason in (*bad, *bad_scores, *damaged.items())
+        ),
     )
 
 
-def _tally(run: Run, scores: Committed) -> Tally:
+def _tally(run: Run, scores: Committed, reading: Reading) -> Tally:
     """Return what a score file says; reads it only where passes decide."""
     r = run.allocation.r
     if r is None:
         passed = int(scores.facts.get("passed", 0))
         return Tally(unit=scores.unit, passed=passed, first_passes={})
-    return tally(scores.unit, run.store.read_unit("scores", scores.unit), r)
+    return tally(scores.unit, reading.unit("scores", scores), r)
 
 
 def show(run: Run, console: Console) -> None:
@@ -91,21 +97,22 @@ def show(run: Run, console: Console) -> None:
 
 def _notes(store: Store, cells: list[CellStatus]) -> list[str]:
     notes = []
-    who = holder(store.lease_path)
+    who = holder(store.storage)
     if who is not None:
         notes.append(f"running: {who}")
     unscored = sum(cell.samples - cell.scored for cell in cells)
     if unscored:
         notes.append(f"unscored samples: {unscored:,}; the next run or score does them")
     notes += [f"unreadable, will be redone: {line}" for cell in cells for line in cell.unreadable]
-    quarantined = list(store.quarantined())
+    quarantined = store.quarantined()
     if quarantined:
-        notes.append(f"in quarantine: {len(quarantined)} files under {store.root / 'quarantine'}")
+        where = store.storage.url("quarantine")
+        notes.append(f"in quarantine: {len(quarantined)} files under {where}")
     for name, verb in (("counts", "score"), ("laws", "fit")):
         if store.read_result(name) is None:  # type: ignore[arg-type] # both are result names
             notes.append(f"no {name}.parquet yet; `passlaw {verb} {store.root}` makes it")
-    if store.report_path.exists():
-        notes.append(f"report: {store.report_path}")
+    if store.has_report:
+        notes.append(f"report: {store.report_url}")
     else:
         notes.append(f"no report yet; `passlaw report {store.root}` makes it")
     return notes

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 DEFAULT_URI = "sqlite:///mlflow.db"
+ARTIFACTS = "PASSLAW_MLFLOW_ARTIFACTS"
+"""Environment variable: where new experiments keep their files, such as s3://bucket/mlflow. MLflow
+has such a variable for its server only."""
 DIGEST_TAG = "passlaw.digest"
 """Says which results a run holds; what was logged once is not logged again."""
 
@@ -53,8 +56,11 @@ _log = logging.getLogger(__name__)
 def track_run(run: Run) -> str | None:
     """Log a run's results; return where they are, for people, or None if they are nowhere."""
     settings = run.sweep.tracking
-    invocation = {"folder": str(run.store.root.absolute()), "host": socket.gethostname()}
-    logged = track(results(run), settings, run.store.artifact_paths, invocation=invocation)
+    if not settings.enabled:
+        return None
+    invocation = {"folder": run.store.storage.absolute, "host": socket.gethostname()}
+    with run.store.artifacts() as artifacts:
+        logged = track(results(run), settings, artifacts, invocation=invocation)
     return None if logged is None else f"MLflow run {logged} in {_uri(settings)}"
 
 
@@ -70,7 +76,8 @@ def track(
     Args:
         tables: what is logged; the experiment is called after the sweep.
         settings: where, and whether at all. Without a URI, MLFLOW_TRACKING_URI, or else a SQLite
-            file mlflow.db in the working directory, with the files in mlartifacts/ beside it.
+            file mlflow.db in the working directory, with the files in mlartifacts/ beside it, or
+            where PASSLAW_MLFLOW_ARTIFACTS says.
         artifacts: files and folders to keep with the run.
         invocation: facts of this invocation, which become tags.
 
@@ -140,7 +147,9 @@ def _experiment(client: "MlflowClient", name: str, uri: str) -> str:
     if found is not None:
         return str(found.experiment_id)
     location = None
-    if uri.startswith("sqlite:///"):
+    if root := os.environ.get(ARTIFACTS):
+        location = f"{root.rstrip('/')}/{name}"
+    elif uri.startswith("sqlite:///"):
         database = Path(uri.removeprefix("sqlite:///")).absolute()
         location = (database.parent / "mlartifacts").as_uri()
     return str(client.create_experiment(name, artifact_location=location))
@@ -165,6 +174,8 @@ def _log_parent(client: "MlflowClient", run: str, tables: RunTables) -> None:
         "passes": int(tables.counts["c"].sum()),
         "flops": float(tables.costs["flops"].sum()),
     }
+    if tables.costs["usd"].count():
+        metrics["usd"] = float(tables.costs["usd"].sum())
     tags = {}
     over_models = tables.laws.filter(pl.col("model").is_null())
     for law in over_models.iter_rows(named=True):
@@ -207,7 +218,8 @@ def _log_cell(
         "undecided": int(counts["undecided"].sum()),
     }
     for cost in tables.costs.filter(here).iter_rows(named=True):
-        metrics |= {name: cost[name] for name in ("flops", "engine_seconds")}
+        spent = {name: cost[name] for name in ("flops", "engine_seconds", "usd")}
+        metrics |= {name: value for name, value in spent.items() if value is not None}
     for law in tables.laws.filter(here & pl.col("chosen")).iter_rows(named=True):
         params |= {"law": law["family"], "law_status": law["status"]}
         metrics |= _law_metrics(law, prefix="law/")

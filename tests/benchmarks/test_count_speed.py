@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from operators.schemas import SCORES
+from operators.schemas import RECORDED, SCORES
 from pipelines.store import Store
 from pipelines.units import Cell, Unit
 
@@ -23,7 +23,10 @@ from pathlib import Path
 import polars as pl
 from operators.count import count
 from pipelines.store import Store
+from pipelines.units import Cell
 files = sorted(Path(sys.argv[1]).rglob("*.parquet"))
+store = Store.at(sys.argv[1])
+committed, _ = store.listed("scores", Cell("model", "task"))
 began = time.perf_counter()
 if sys.argv[2] == "bare":
     grouped = pl.scan_parquet(files, hive_partitioning=False).group_by("problem_id").agg(
@@ -31,7 +34,7 @@ if sys.argv[2] == "bare":
     )
     found = grouped.collect(engine="streaming")
 else:
-    found = count(Store(Path()).scan_scores(files))
+    found = count(store.scan_scores(committed))
 seconds = time.perf_counter() - began
 rows = found["n" if "n" in found.columns else "len"].sum()
 unit = 2**20 if sys.platform == "linux" else 2**30  # macOS counts bytes, Linux kibibytes
@@ -46,7 +49,7 @@ def test_counting_costs_at_most_twice_a_bare_scan(
 ) -> None:
     rows = request.config.getoption("--rows")
     per_problem = rows // PROBLEMS
-    store = Store(tmp_path)
+    store = Store.at(str(tmp_path))
     chance = np.random.default_rng(0)
     for problem in range(PROBLEMS):
         unit = Unit(
@@ -65,6 +68,7 @@ def test_counting_costs_at_most_twice_a_bare_scan(
                 "answer": pa.array([str(i) for i in range(201)]).take(pa.array(answers)),
                 "passed": answers == 7,
                 "score": pa.nulls(per_problem, pa.float32()),
+                **{name: pa.nulls(per_problem, pa.float32()) for name in RECORDED},
                 "completion_tokens": chance.integers(1, 12, per_problem, dtype=np.int64),
                 "error": pa.nulls(per_problem, pa.string()),
             },

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from operators.schemas import CALIBRATION, COUNTS, SELECTION
+from operators.schemas import AUDIT, CALIBRATION, COUNTS, SELECTION
 from operators.selection.table import selection_table
 from pipelines.config import Sweep, parse
 from pipelines.fit import fit_tables
@@ -68,6 +68,9 @@ def simulate(
                     "completion_tokens": 9 * total,
                     "flops": 2.0 * size * (12 * problems + 9 * total),
                     "engine_seconds": total * (2e-5 + size * 1e-10),
+                    "usd": None,
+                    "engine": "simulated",
+                    "seeding": "sample",
                 }
             )
     sweep = parse(
@@ -88,7 +91,7 @@ def simulate(
         parameters=parameters,
         counts=pl.DataFrame(counts).select(COUNTS.names),
         exact=pl.DataFrame(exact),
-        costs=pl.DataFrame(costs),
+        costs=pl.DataFrame(costs, schema_overrides={"usd": pl.Float64}),
     )
 
 
@@ -127,6 +130,7 @@ def tabled(made):
         costs=made.costs,
         selection=_selection(made),
         calibration=_calibration(made),
+        audit=pl.DataFrame(pl.from_arrow(AUDIT.empty_table())),
         exact=made.exact,
     )
 

@@ -118,9 +118,9 @@ def test_the_page_may_go_elsewhere(sampled: Path, tmp_path: Path) -> None:
     with reopened(sampled) as run:
         rows = replays.replay(run, [replays.asked("until:r=1")])
         path = replays.write(run, rows, tmp_path / "elsewhere.html")
-        assert path.read_text(encoding="utf-8") == page(run, rows)
+        assert Path(path).read_text(encoding="utf-8") == page(run, rows)
         with pytest.raises(UserError, match="cannot be written"):
-            replays.write(run, rows, path / "folder.html")
+            replays.write(run, rows, Path(path) / "folder.html")
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,9 @@ def test_a_cell_without_scores_is_told_what_to_do(sampled: Path, tmp_path: Path)
         reopened(sampled) as run,
         pytest.raises(UserError, match="one on sums has no scores; run `passlaw sample"),
     ):
-        replays.replay(replace(run, store=Store(tmp_path)), [replays.asked("early:window=3")])
+        replays.replay(
+            replace(run, store=Store.at(str(tmp_path))), [replays.asked("early:window=3")]
+        )
 
 
 def test_a_cap_beyond_what_is_stored_is_told(sampled: Path) -> None:

@@ -9,6 +9,7 @@ from pipelines.config import digest, parse
 from pipelines.errors import UserError
 from pipelines.lease import Lease
 from pipelines.run import allocation_of, opened, reopened
+from pipelines.storage import Folder
 from pipelines.units import Cell
 
 
@@ -254,7 +255,7 @@ class TestReused:
 
     def test_a_run_interrupted_while_it_was_made(self, sweep, tmp_path):
         run = made(sweep())
-        run.store.sweep_path.unlink()
+        run.store.storage.remove("sweep.yaml")
         assert made(sweep()).problem_ids("quiz") == ("a", "b", "c")
 
 
@@ -290,7 +291,7 @@ class TestReopened:
 
     def test_looking_needs_no_lease(self, sweep, tmp_path):
         made(sweep())
-        with Lease(tmp_path / "run/lease.json"), reopened(sweep(), write=False) as run:
+        with Lease(Folder(tmp_path / "run")), reopened(sweep(), write=False) as run:
             assert run.token == ""
             with pytest.raises(UserError, match="is writing to this run"), reopened(sweep()):
                 pass

@@ -2,6 +2,7 @@
 
 import io
 import json
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -121,7 +122,7 @@ def test_a_file_cut_short_is_told_and_left_where_it_is(sweep, kind, tmp_path):
     with opened(sweep) as run:
         unit = draw(run, 0, 4)
         refresh(run)
-        path = run.store.unit_path(kind, unit)
+        path = Path(run.store.storage.url(run.store.unit_key(kind, unit)))
         path.write_bytes(path.read_bytes()[:-1])
         before = snapshot(tmp_path)
         status = cell_status(run, CELL)
@@ -135,7 +136,7 @@ def test_a_file_damaged_inside_is_told_too(sweep):
     with opened(sweep) as run:
         unit = draw(run, 0, 4)
         refresh(run)
-        path = run.store.unit_path("scores", unit)
+        path = Path(run.store.storage.url(run.store.unit_key("scores", unit)))
         content = bytearray(path.read_bytes())
         content[20:60] = bytes(40)
         path.write_bytes(content)
@@ -146,19 +147,19 @@ def test_a_file_damaged_inside_is_told_too(sweep):
 
 def test_quarantine_is_told(sweep):
     with opened(sweep) as run:
-        path = run.store.unit_path("samples", draw(run, 0, 4))
+        path = Path(run.store.storage.url(run.store.unit_key("samples", draw(run, 0, 4))))
         path.write_bytes(b"")
         refresh(run)
         text = told(run)
-    assert f"in quarantine: 1 files under {run.store.root / 'quarantine'}" in text
+    assert f"in quarantine: 1 files under {run.store.root}/quarantine" in text
     assert "unreadable" not in text
 
 
 def test_who_is_running_is_told(sweep):
     with opened(sweep) as run:
         pass
-    with Lease(run.store.lease_path), reopened(sweep, write=False) as run:
+    with Lease(run.store.storage), reopened(sweep, write=False) as run:
         assert "running: process " in told(run)
     with reopened(sweep, write=False) as run:
-        run.store.report_path.write_text("<p>")
-        assert f"report: {run.store.report_path}" in told(run)
+        Path(run.store.report_url).write_text("<p>")
+        assert f"report: {run.store.report_url}" in told(run)

@@ -18,6 +18,7 @@ import yaml
 from operators.schemas import COUNTS, EXACT, PROBLEMS, SAMPLES, SCORES
 from pipelines.config import parse
 from pipelines.errors import UserError
+from pipelines.storage import Folder
 from pipelines.store import Store
 from pipelines.units import Cell, Unit
 
@@ -37,7 +38,15 @@ SWEEP = parse(
 
 @pytest.fixture
 def store(tmp_path):
-    return Store(tmp_path / "run")
+    return Store(storage=Folder(tmp_path / "run"))
+
+
+def root(store):
+    return store.storage.root
+
+
+def unit_path(store, kind, unit):
+    return root(store) / store.unit_key(kind, unit)
 
 
 def samples(unit, completion="42"):
@@ -70,12 +79,12 @@ class TestCommit:
         assert store.commit("samples", UNIT, samples(UNIT), facts)
         (found,), bad = store.committed("samples", CELL)
         assert (found.unit, found.rows, found.facts, bad) == (UNIT, 8, facts, [])
-        assert found.path == store.unit_path("samples", UNIT)
+        assert found.key == store.unit_key("samples", UNIT)
         assert store.read_unit("samples", UNIT).equals(samples(UNIT))
 
     def test_columns_that_came_later_are_null_in_older_files(self, store):
         assert store.commit("samples", UNIT, samples(UNIT), {})
-        path = store.unit_path("samples", UNIT)
+        path = unit_path(store, "samples", UNIT)
         older = pq.read_table(path, partitioning=None).drop_columns(["min_logprob"])
         pq.write_table(older, path)
         assert store.read_unit("samples", UNIT).select(SAMPLES.names).equals(samples(UNIT))
@@ -106,7 +115,7 @@ class TestCommit:
     def test_rows_that_are_not_the_units_are_refused(self, store, spoil):
         with pytest.raises(ValueError, match="must be samples 10 to 13 of each of 2 problems"):
             store.commit("samples", UNIT, spoil(samples(UNIT)), {})
-        assert not store.unit_path("samples", UNIT).exists()
+        assert not unit_path(store, "samples", UNIT).exists()
 
     def test_a_table_without_a_column_is_refused(self, store):
         with pytest.raises(
@@ -116,22 +125,22 @@ class TestCommit:
 
     def test_a_full_or_broken_disk_is_for_the_user(self, store):
         store.create()
-        (store.root / "samples").write_text("not a folder")
-        with pytest.raises(UserError, match=r"samples.*cannot be written .* run again"):
+        (root(store) / "samples").write_text("not a folder")
+        with pytest.raises(UserError, match=r"samples.*cannot be written .* same command again"):
             store.commit("samples", UNIT, samples(UNIT), {})
         assert store.commit("scores", UNIT, scores(UNIT), {})
-        (store.root / "scores").rename(store.root / "elsewhere")
-        (store.root / "scores").write_text("not a folder")
-        with pytest.raises(UserError, match=r"scores.*cannot be written .* run again"):
+        (root(store) / "scores").rename(root(store) / "elsewhere")
+        (root(store) / "scores").write_text("not a folder")
+        with pytest.raises(UserError, match=r"scores.*cannot be written .* same command again"):
             store.commit("scores", UNIT, scores(UNIT), {})
 
     def test_anyone_reads_the_files_and_nobody_sees_temporary_ones(self, store):
         """The contract with other tools: one glob, with model and task from the folders."""
         for unit in (UNIT, NEXT):
             store.commit("samples", unit, samples(unit), {})
-        torn = store.unit_path("samples", UNIT)
+        torn = unit_path(store, "samples", UNIT)
         torn.with_name(f".{torn.name}.abc.tmp").write_bytes(torn.read_bytes()[:100])
-        glob = str(store.root / "samples/**/*.parquet")
+        glob = str(root(store) / "samples/**/*.parquet")
         frame = pl.scan_parquet(glob, hive_partitioning=True).collect()
         assert frame.height == UNIT.samples + NEXT.samples
         assert set(frame["model"]) == {"model-1"}
@@ -143,7 +152,7 @@ class TestCommit:
         for _ in range(2):
             store.commit("samples", UNIT, samples(UNIT), {})
             store.commit("scores", UNIT, scores(UNIT), {})
-        files = [path.name for path in store.root.rglob("*") if path.is_file()]
+        files = [path.name for path in root(store).rglob("*") if path.is_file()]
         assert files == [f"{UNIT.name}.parquet"] * 2
 
 
@@ -166,20 +175,20 @@ class TestRaces:
         assert len(won) == racers
         assert len(winners) == 1
         assert set(store.read_unit("samples", UNIT)["completion"].to_pylist()) == set(winners)
-        assert [path.name for path in store.unit_path("samples", UNIT).parent.iterdir()] == [
+        assert [path.name for path in unit_path(store, "samples", UNIT).parent.iterdir()] == [
             f"{UNIT.name}.parquet"
         ]
 
     def test_processes_race_and_one_wins_and_one_killed_midway_leaves_nothing(self, store):
         """Two processes commit one unit; a third dies between writing and committing it."""
         store.create()
-        script = store.root / ".racer.py"
+        script = root(store) / ".racer.py"
         script.write_text(RACER)
         with contextlib.ExitStack() as stack:
             racers = [
                 stack.enter_context(
                     subprocess.Popen(
-                        [sys.executable, script, store.root, mode],
+                        [sys.executable, script, root(store), mode],
                         cwd=Path(__file__).parents[2],
                         env=os.environ | {"PYTHONPATH": "."},
                         stdin=subprocess.PIPE,
@@ -200,10 +209,10 @@ class TestRaces:
         (found,), bad = store.committed("samples", Cell("m", "t"))
         assert bad == []
         assert set(store.read_unit("samples", found.unit)["completion"].to_pylist()) == {winner}
-        glob = str(store.root / "samples/**/*.parquet")
+        glob = str(root(store) / "samples/**/*.parquet")
         assert pl.scan_parquet(glob, hive_partitioning=True).collect().height == 4
         # What the killed one wrote is there, under a name that no glob finds.
-        assert len(list(found.path.parent.iterdir())) == 2
+        assert len(list((root(store) / found.key).parent.iterdir())) == 2
 
 
 RACER = """
@@ -211,10 +220,11 @@ import os, sys
 from pathlib import Path
 import pyarrow as pa
 from operators.schemas import SAMPLES
+from pipelines.storage import Folder
 from pipelines.store import Store
 from pipelines.units import Cell, Unit
 
-store, mode = Store(Path(sys.argv[1])), sys.argv[2]
+store, mode = Store(storage=Folder(Path(sys.argv[1]))), sys.argv[2]
 unit = Unit(cell=Cell("m", "t"), problems=("p",), start=0, stop=4)
 row = dict.fromkeys(SAMPLES.names) | {"problem_id": "p", "completion": mode}
 row |= {"finish_reason": "stop", "prompt_tokens": 1, "completion_tokens": 1}
@@ -230,7 +240,7 @@ print(store.commit("samples", unit, table, {}), flush=True)
 def commit_both(store, unit=UNIT):
     store.commit("samples", unit, samples(unit), {})
     store.commit("scores", unit, scores(unit), {})
-    return store.unit_path("samples", unit)
+    return unit_path(store, "samples", unit)
 
 
 class TestQuarantine:
@@ -253,12 +263,12 @@ class TestQuarantine:
         path.write_bytes(content)
         found, (bad,) = store.committed("samples", CELL)
         assert names(found) == [NEXT]
-        assert bad.path == path
+        assert bad.path == str(path)
         assert bad.reason
         assert not path.exists()
-        assert bad.moved_to.read_bytes() == content
+        assert Path(bad.moved_to).read_bytes() == content
         assert names(store.committed("scores", CELL)[0]) == [NEXT]
-        moved = [str(item.relative_to(store.root)).split("/")[:2] for item in store.quarantined()]
+        moved = [key.split("/")[:2] for key in store.quarantined()]
         assert moved == [["quarantine", "samples"], ["quarantine", "scores"]]
         assert store.commit("samples", UNIT, samples(UNIT), {})
 
@@ -270,19 +280,19 @@ class TestQuarantine:
 
     def test_a_file_of_another_cell_is_moved_aside(self, store):
         path = commit_both(store)
-        other = store.unit_path("samples", Unit.from_dict(UNIT.to_dict() | {"cell": ("x", "y")}))
+        other = unit_path(store, "samples", Unit.from_dict(UNIT.to_dict() | {"cell": ("x", "y")}))
         other.parent.mkdir(parents=True)
         path.rename(other)
         found, (bad,) = store.committed("samples", Cell("x", "y"))
         assert (found, bad.reason) == ([], "its rows are not those of its name")
 
     def test_a_file_that_is_not_ours_is_moved_aside(self, store):
-        path = store.unit_path("samples", UNIT)
+        path = unit_path(store, "samples", UNIT)
         path.parent.mkdir(parents=True)
         pq.write_table(samples(UNIT), path)
         (path.parent / "notes.txt").write_text("hello")
         found, (bad,) = store.committed("samples", CELL)
-        assert (found, bad.path) == ([], path)
+        assert (found, bad.path) == ([], str(path))
         assert (path.parent / "notes.txt").exists()
 
     def test_a_file_with_other_columns_is_moved_aside(self, store):
@@ -308,7 +318,7 @@ class TestQuarantine:
         path = commit_both(store, overlapping)
         found, (bad,) = store.committed("samples", CELL)
         assert names(found) == [UNIT]
-        assert bad.path == path
+        assert bad.path == str(path)
         assert bad.reason == "samples 12 to 13 of problem a are in another file too"
 
     def test_the_same_file_twice_in_quarantine_loses_neither(self, store):
@@ -316,16 +326,16 @@ class TestQuarantine:
             path = commit_both(store)
             path.write_bytes(content)
             store.committed("samples", CELL)
-        moved = [item.read_bytes() for item in store.quarantined() if "samples" in item.parts]
+        moved = [store.storage.read(key) for key in store.quarantined() if "samples" in key]
         assert sorted(moved) == [b"one", b"two"]
 
     def test_listing_only_looks(self, store):
         path = commit_both(store)
         path.write_bytes(b"")
         found, ((bad, _),) = store.listed("samples", CELL)
-        assert (found, bad) == ([], path)
+        assert (found, root(store) / bad) == ([], path)
         assert path.exists()
-        assert list(store.quarantined()) == []
+        assert store.quarantined() == []
 
     def test_a_flipped_bit_inside_a_page_is_noticed_when_read(self, store):
         """The footer is intact, so listing cannot tell; reading never gives another table."""
@@ -348,40 +358,36 @@ class TestQuarantine:
 
 class TestFolder:
     def test_made_where_there_was_nothing(self, tmp_path):
-        store = Store(tmp_path / "deep" / "run")
+        store = Store.at(str(tmp_path / "deep" / "run"))
         store.create()
         store.create()
-        assert list(store.root.iterdir()) == []
+        assert list(root(store).iterdir()) == []
 
     def test_one_that_cannot_be_written_is_refused(self, tmp_path):
         (tmp_path / "file").write_text("")
         with pytest.raises(UserError, match=r"cannot be written .* give another run directory"):
-            Store(tmp_path / "file" / "run").create()
+            Store.at(str(tmp_path / "file" / "run")).create()
 
     def test_a_foreign_one_is_refused_and_left_as_it_was(self, tmp_path):
         (tmp_path / "thesis.tex").write_text("years of work")
         with pytest.raises(UserError, match=r"holds 'thesis.tex' but no sweep.yaml"):
-            Store(tmp_path).create()
+            Store.at(str(tmp_path)).create()
         assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
     def test_one_whose_making_was_interrupted_is_ours(self, tmp_path):
         (tmp_path / "problems").mkdir()
         (tmp_path / "lease.json").write_text("{}")
-        Store(tmp_path).create()
+        Store.at(str(tmp_path)).create()
 
     def test_a_run_with_other_files_in_it_is_ours(self, store):
         store.create()
         store.write_sweep(SWEEP, {})
-        (store.root / "notes.txt").write_text("")
+        (root(store) / "notes.txt").write_text("")
         store.create()
-
-    def test_urls_are_refused(self):
-        with pytest.raises(UserError, match="s3://bucket/run: a run must be a local folder"):
-            Store.at("s3://bucket/run")
 
     def test_a_home_folder_is_found(self, monkeypatch, tmp_path):
         monkeypatch.setenv("HOME", str(tmp_path))
-        assert Store.at("~/run").root == tmp_path / "run"
+        assert Store.at("~/run").root == str(tmp_path / "run")
 
 
 class TestSweep:
@@ -389,7 +395,7 @@ class TestSweep:
         store.create()
         store.write_sweep(SWEEP, {"version": "1", "tasks": {"add-2": 3}})
         assert store.read_sweep() == (SWEEP, {"version": "1", "tasks": {"add-2": 3}})
-        assert "passlaw" in yaml.safe_load(store.sweep_path.read_text())
+        assert "passlaw" in yaml.safe_load((root(store) / "sweep.yaml").read_text())
 
     def test_no_run(self, store):
         with pytest.raises(UserError, match="no run of passlaw"):
@@ -406,7 +412,7 @@ class TestSweep:
     )
     def test_a_damaged_one_is_named(self, store, content, message):
         store.create()
-        store.sweep_path.write_bytes(content)
+        (root(store) / "sweep.yaml").write_bytes(content)
         with pytest.raises(UserError, match=f"sweep.yaml: .*{message}"):
             store.read_sweep()
 
@@ -427,7 +433,7 @@ class TestProblems:
 
     def test_only_a_change_is_written(self, store):
         store.write_problems("t", self.TABLE)
-        (path,) = (store.root / "problems").iterdir()
+        (path,) = (root(store) / "problems").iterdir()
         before = path.stat().st_ino
         store.write_problems("t", self.TABLE)
         assert path.stat().st_ino == before
@@ -436,8 +442,9 @@ class TestProblems:
 
     @pytest.mark.parametrize("content", [None, b"", b"PAR1"])
     def test_missing_or_damaged_is_named(self, store, content):
+        store.write_sweep(SWEEP, {})
         store.write_problems("t", self.TABLE)
-        (path,) = (store.root / "problems").iterdir()
+        (path,) = (root(store) / "problems").iterdir()
         path.unlink() if content is None else path.write_bytes(content)
         with pytest.raises(UserError, match=r"t\.parquet: cannot be read"):
             store.read_problems("t")
@@ -450,7 +457,7 @@ class TestResults:
         store.write_result("exact", self.TABLE, "digest")
         assert store.read_result("exact").equals(self.TABLE)
         assert store.result_inputs("exact") == "digest"
-        assert pl.read_parquet(store.root / "exact.parquet").equals(self.TABLE)
+        assert pl.read_parquet(root(store) / "exact.parquet").equals(self.TABLE)
 
     def test_an_empty_table_keeps_its_columns(self, store):
         empty = pl.DataFrame(pl.from_arrow(COUNTS.empty_table()))
@@ -469,14 +476,14 @@ class TestResults:
     @pytest.mark.parametrize("size", [0, 4, 100, -1])
     def test_a_damaged_table_reads_as_none(self, store, size):
         store.write_result("exact", self.TABLE, "digest")
-        path = store.root / "exact.parquet"
+        path = root(store) / "exact.parquet"
         path.write_bytes(path.read_bytes()[:size])
         assert store.read_result("exact") is None
         assert store.result_inputs("exact") is None
 
     def test_a_flipped_bit_in_its_numbers_reads_as_none(self, store):
         store.write_result("exact", self.TABLE)
-        path = store.root / "exact.parquet"
+        path = root(store) / "exact.parquet"
         content = bytearray(path.read_bytes())
         metadata = pq.read_metadata(path).row_group(0)
         column = metadata.column(EXACT.names.index("p"))
@@ -486,21 +493,21 @@ class TestResults:
 
     def test_a_table_of_another_kind_reads_as_none(self, store):
         store.write_result("exact", self.TABLE)
-        (store.root / "exact.parquet").rename(store.root / "laws.parquet")
+        (root(store) / "exact.parquet").rename(root(store) / "laws.parquet")
         assert store.read_result("laws") is None
 
 
 def test_no_scores_scan_as_no_rows(store):
     assert store.scan_scores([]).collect().height == 0
     store.commit("scores", UNIT, scores(UNIT), {})
-    frame = store.scan_scores([store.unit_path("scores", UNIT)]).collect()
+    frame = store.scan_scores(store.listed("scores", CELL)[0]).collect()
     assert frame.columns == SCORES.names
     assert frame.height == UNIT.samples
 
 
 def test_facts_travel_in_the_footer(store):
     store.commit("samples", UNIT, samples(UNIT), {"engine_seconds": 2})
-    metadata = pq.read_metadata(store.unit_path("samples", UNIT)).metadata
+    metadata = pq.read_metadata(unit_path(store, "samples", UNIT)).metadata
     assert json.loads(metadata[b"passlaw"]) == {
         "unit": json.loads(json.dumps(UNIT.to_dict())),
         "engine_seconds": 2,
@@ -512,7 +519,7 @@ def test_reports_are_replaced_whole(store):
     assert store.report_inputs() is None
     for html in ("<p>one and more</p>", "<p>é</p>"):
         store.write_report(html, f"digest of {html}")
-    assert store.report_path.read_text(encoding="utf-8").splitlines()[0] == "<p>é</p>"
+    assert (root(store) / "report.html").read_text(encoding="utf-8").splitlines()[0] == "<p>é</p>"
     assert store.report_inputs() == "digest of <p>é</p>"
-    store.report_path.write_text("<p>of another program</p>")
+    (root(store) / "report.html").write_text("<p>of another program</p>")
     assert store.report_inputs() is None

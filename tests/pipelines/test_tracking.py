@@ -194,6 +194,21 @@ def test_off_means_off(tables, tmp_path, monkeypatch):
     assert [*tmp_path.iterdir()] == []
 
 
+def test_files_go_where_the_environment_says(tables, tmp_path, monkeypatch):
+    """PASSLAW_MLFLOW_ARTIFACTS is a URI, below which each new experiment has its folder."""
+    from mlflow import MlflowClient
+
+    monkeypatch.setenv("PASSLAW_MLFLOW_ARTIFACTS", (tmp_path / "store").as_uri())
+    (tmp_path / "report.html").write_text("<p>report")
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    run = track(tables, Tracking(uri=uri), [tmp_path / "report.html"], invocation={})
+    assert run is not None
+    kept = tmp_path / "store" / tables.sweep.name / run / "artifacts"
+    assert (kept / "report.html").read_text() == "<p>report"
+    assert MlflowClient(uri).get_run(run).info.artifact_uri == kept.as_uri()
+    assert not (tmp_path / "mlartifacts").exists()
+
+
 def test_a_dead_server_is_only_a_warning(tables, monkeypatch, caplog):
     """Results are never lost to a tracking server: one line of warning, and no run."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
