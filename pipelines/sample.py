@@ -8,21 +8,28 @@ import json
 import signal
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from operators.schemas import EXACT
 from pipelines.config import digest
+from pipelines.errors import UserError
 from pipelines.progress import Display
+from pipelines.replicas import Broken, Done, Exact, Failed
 from pipelines.run import Run
 from pipelines.scheduler import Scheduler, Tally
 from pipelines.score import refresh
-from pipelines.store import Quarantined
+from pipelines.unit_files import Quarantined
 from pipelines.units import Cell
+from pipelines.workers import Plan
+
+if TYPE_CHECKING:
+    from pipelines.actors import Pool
 
 
 @dataclass(kw_only=True)
@@ -105,36 +112,22 @@ def _draw(
 ) -> None:
     """Keep the engines busy until the scheduler has no more for them."""
     # Ray takes a second to import; a run that is complete never gets here.
-    from pipelines.actors import Done, Exact, Failed, Pool
-    from pipelines.workers import Plan
+    from pipelines.actors import Pool
 
-    sweep = run.sweep
-    plan = Plan(
-        store=run.store,
-        token=run.token,
-        models={model.name: model for model in run.models},
-        decodings={task.name: run.decoding(task.name) for task in sweep.tasks},
-        verification=sweep.verification,
-        run_seed=sweep.seed,
-        cell_keys={cell: run.cell_key(cell) for cell in run.cells},
-        asked=run.asked,
-        r=run.allocation.r or 0,
-    )
     before = scheduler.progress().samples
-    with interruptions() as interruption, Pool(plan, sweep.resources) as pool, display:
+    broken: list[str] = []
+    with (
+        interruptions() as interruption,
+        Pool(_plan(run), run.sweep.resources) as pool,
+        display,
+    ):
         display.update(scheduler.progress(), "starting", force=True)
         while pool.busy or not (scheduler.finished and not exact.unknown):
-            if interruption.asked and not pool.busy:
+            stopping = bool(interruption.asked or broken)
+            if stopping and not pool.busy:
                 break
-            if not interruption.asked:
-                for engine, loaded in pool.free():
-                    unit = scheduler.next(loaded, pool.loaded())
-                    if unit is not None:
-                        if exact.ask(unit.cell):
-                            pool.submit(engine, unit.cell)
-                        pool.submit(engine, unit)
-                    elif (cell := exact.next()) is not None:
-                        pool.submit(engine, cell)
+            if not stopping:
+                _hand_out(scheduler, exact, pool)
             for event in pool.wait(timeout=0.5):
                 match event:
                     case Done(tally=tally):
@@ -145,14 +138,55 @@ def _draw(
                             pool.record_failure(unit, reason)
                     case Exact(cell=cell, p=p, lost=lost):
                         exact.record(cell, p, lost=lost)
+                    case Broken(reason=reason):
+                        broken.append(reason)
             note = "finishing units in flight (Ctrl-C again to drop them)"
-            display.update(scheduler.progress(), note if interruption.asked else "")
+            display.update(scheduler.progress(), note if stopping else pool.note)
         display.update(
             scheduler.progress(), "done" if scheduler.finished else "stopped", force=True
         )
         outcome.restarts += pool.restarts
         outcome.interrupted = interruption.asked > 0 and not scheduler.finished
+    if broken:
+        raise UserError(broken[0])
     outcome.drawn += scheduler.progress().samples - before
+
+
+def _plan(run: Run) -> Plan:
+    sweep = run.sweep
+    return Plan(
+        store=run.store,
+        token=run.token,
+        models={model.name: model for model in run.models},
+        decodings={task.name: run.decoding(task.name) for task in sweep.tasks},
+        verification=sweep.verification,
+        run_seed=sweep.seed,
+        cell_keys={cell: run.cell_key(cell) for cell in run.cells},
+        asked=run.asked,
+        r=run.allocation.r or 0,
+    )
+
+
+def _hand_out(scheduler: Scheduler, exact: "_ExactTable", pool: "Pool") -> None:
+    """Give engines units of the models that they have; those without any, another model."""
+    for opening in pool.openings():
+        unit = scheduler.next(opening.model, alone=opening.alone)
+        if unit is not None:
+            suspect = scheduler.suspect(unit)
+            if not suspect and exact.ask(unit.cell):
+                pool.submit(opening.engine, unit.cell)
+            pool.submit(opening.engine, unit, alone=suspect)
+        elif (cell := exact.next(opening.model)) is not None:
+            pool.submit(opening.engine, cell)
+    for idle in pool.idle():
+        needed = idle.model is not None and scheduler.unfinished(idle.model)
+        if needed and not idle.rested:
+            continue
+        model = scheduler.choose(idle.coming, idle.held, besides=idle.model)
+        if model is None and not needed:
+            model = exact.model(idle.held)
+        if model is not None and model != idle.model:
+            pool.prepare(idle.engine, model)
 
 
 class _ExactTable:
@@ -183,9 +217,23 @@ class _ExactTable:
         self._asked.add(cell)
         return True
 
-    def next(self) -> Cell | None:
-        """Return a cell that no unit asked for."""
-        return next((cell for cell in self._run.cells if self.ask(cell)), None)
+    def next(self, model: str) -> Cell | None:
+        """Return a cell of a model that no unit asked for."""
+        cells = (cell for cell in self._run.cells if cell.model == model)
+        return next((cell for cell in cells if self.ask(cell)), None)
+
+    def model(self, held: Collection[str]) -> str | None:
+        """Return a model that has such a cell and that no engine has or loads."""
+        return next(
+            (
+                cell.model
+                for cell in self._run.cells
+                if cell.model not in held
+                and cell not in self._asked
+                and _name(cell) not in self._known
+            ),
+            None,
+        )
 
     def record(self, cell: Cell, p: object, *, lost: bool) -> None:
         """Write what was computed; None means that this cell has no exact probabilities."""

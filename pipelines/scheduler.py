@@ -1,11 +1,14 @@
 """Which unit next, what to retry, what to split: a state machine without Ray, clock or files.
 
-It holds counts, not text. A cell is planned in rounds: every unit of a round is counted before
-the allocation decides on the next, so what finishes first can bias nothing.
+It holds counts, not text, and of a unit that is counted nothing but what it adds to its cell, so
+its memory grows with problems and not with samples. A cell is planned in rounds: every unit of a
+round is counted before the allocation decides on the next, so what finishes first can bias
+nothing. All of its state comes from what is committed: a driver that died leaves none behind.
 """
 
+from bisect import bisect
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,7 +16,7 @@ import polars as pl
 import pyarrow as pa
 
 from operators.allocation.looks import Allocation, Decision, IntArray, decide
-from pipelines.units import Cell, Unit, contiguous, covered, missing
+from pipelines.units import Cell, Unit, contiguous, missing
 
 ATTEMPTS = 3
 """Times that a unit is tried before it is split, or given up if it has one problem."""
@@ -47,7 +50,10 @@ class _CellState:
 
     cell: Cell
     problems: tuple[str, ...]
-    tallies: list[Tally] = field(default_factory=list)
+    held: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
+    """For each problem, the merged ranges of sample ids that are committed."""
+    first_passes: dict[str, list[int]] = field(default_factory=dict)
+    """For each problem with any, the first r sample ids that passed, ascending."""
     waiting: deque[Unit] = field(default_factory=deque)
     in_flight: int = 0
     finished: bool = False
@@ -100,22 +106,59 @@ class Scheduler:
         """Whether nothing waits and nothing is in flight."""
         return all(state.finished for state in self._cells.values())
 
-    def next(self, loaded: str | None, loaded_elsewhere: Iterable[str] = ()) -> Unit | None:
-        """Hand out a unit, for an engine that has the model `loaded`; None if none waits.
+    def next(self, model: str | None = None, *, alone: bool = True) -> Unit | None:
+        """Hand out a unit; None if none waits.
 
-        An engine stays with its model while that has work, because loading another costs; then it
-        prefers a model that no other engine has.
+        Args:
+            model: of which; None: of any.
+            alone: whether the engine has no other unit. One that failed before is handed out only
+                then, so that no unit is blamed again for what another one does.
         """
-        ready = [state for state in self._cells.values() if state.waiting]
-        if not ready:
-            return None
-        elsewhere = set(loaded_elsewhere)
-        state = min(
-            ready,
-            key=lambda state: (state.cell.model != loaded, state.cell.model in elsewhere),
-        )
-        state.in_flight += 1
-        return state.waiting.popleft()
+        for state in self._cells.values():
+            if model not in (None, state.cell.model):
+                continue
+            for unit in state.waiting:
+                if alone or not self.suspect(unit):
+                    state.waiting.remove(unit)
+                    state.in_flight += 1
+                    return unit
+        return None
+
+    def suspect(self, unit: Unit) -> bool:
+        """Whether a unit has failed before, and should be drawn alone."""
+        return (unit.cell, unit.name) in self._attempts
+
+    def unfinished(self, model: str) -> bool:
+        """Whether a model has units waiting or in flight, after which there may be more."""
+        states = self._cells.values()
+        return any(not state.finished for state in states if state.cell.model == model)
+
+    def choose(
+        self, coming: Iterable[str], held: Collection[str], besides: str | None = None
+    ) -> str | None:
+        """Return the model that an engine with nothing to do had best load; None: it had best not.
+
+        A model that no engine has comes before one that another has, so that each is loaded once
+        where that is possible; then the one with most samples expected to be left.
+
+        Args:
+            coming: the models that engines load now, one for each engine. Each takes a unit, so
+                only a model with more units waiting needs another engine.
+            held: the models that engines have or load.
+            besides: a model that is not to be chosen.
+        """
+        spoken_for = Counter(coming)
+        waiting: Counter[str] = Counter()
+        left: Counter[str] = Counter()
+        for state in self._cells.values():
+            waiting[state.cell.model] += len(state.waiting)
+            left[state.cell.model] += round(self._left(state))
+        wanted = [
+            model
+            for model, units in waiting.items()
+            if units > spoken_for[model] and model != besides
+        ]
+        return min(wanted, key=lambda model: (model in held, -left[model]), default=None)
 
     def done(self, tally: Tally) -> None:
         """Record that a unit was committed; plans the next round if it was the round's last."""
@@ -138,7 +181,8 @@ class Scheduler:
         """
         state = self._cells[unit.cell]
         key = (unit.cell, unit.name)
-        self._attempts[key] += blamed
+        if blamed:
+            self._attempts[key] += 1
         if self._attempts[key] < ATTEMPTS:
             again: tuple[Unit, ...] = (unit,)
         elif len(unit.problems) > 1:
@@ -165,16 +209,21 @@ class Scheduler:
         )
 
     def _add(self, tally: Tally) -> None:
-        state = self._cells[tally.unit.cell]
-        state.tallies.append(tally)
-        state.samples += tally.unit.samples
+        unit = tally.unit
+        state = self._cells[unit.cell]
+        state.samples += unit.samples
         state.passes += tally.passed
+        for name in unit.problems:
+            _insert(state.held.setdefault(name, []), unit.start, unit.stop, name)
+        for name, ids in tally.first_passes.items():
+            both = sorted([*state.first_passes.get(name, ()), *ids])
+            state.first_passes[name] = both[: self._allocation.r]
 
     def _plan(self, state: _CellState) -> None:
         """Begin the cell's next round once its current one is complete."""
         if state.waiting or state.in_flight:
             return
-        held = covered(tally.unit for tally in state.tallies)
+        held = state.held
         n = np.array([contiguous(held.get(name, ())) for name in state.problems], dtype=np.int64)
         state.decision = decide(self._allocation, n, self._nth_pass(state, n))
         wanted = {
@@ -194,14 +243,10 @@ class Scheduler:
         r = self._allocation.r
         if r is None:
             return nth
-        passes: dict[str, list[int]] = {}
-        for tally in state.tallies:
-            for name, ids in tally.first_passes.items():
-                passes.setdefault(name, []).extend(ids)
         for at, name in enumerate(state.problems):
-            below = sorted(i for i in passes.get(name, ()) if i < n[at])
-            if len(below) >= r:
-                nth[at] = below[r - 1]
+            first = state.first_passes.get(name, ())
+            if len(first) >= r and first[r - 1] < n[at]:
+                nth[at] = first[r - 1]
         return nth
 
     def _left(self, state: _CellState) -> float:
@@ -216,3 +261,16 @@ class Scheduler:
         expected = min(self._allocation.r / rate, float(self._allocation.looks[-1]))
         drawn = state.samples / len(state.problems)
         return max(planned, unsettled * (expected - drawn))
+
+
+def _insert(ranges: list[tuple[int, int]], start: int, stop: int, problem: str) -> None:
+    """Add [start, stop) to merged, ascending ranges; ValueError if they hold some of it."""
+    at = bisect(ranges, (start, stop))
+    if (at and ranges[at - 1][1] > start) or (at < len(ranges) and ranges[at][0] < stop):
+        raise ValueError(f"problem {problem}: sample {start} is in two units")
+    if at < len(ranges) and ranges[at][0] == stop:
+        stop = ranges.pop(at)[1]
+    if at and ranges[at - 1][1] == start:
+        start = ranges.pop(at - 1)[0]
+        at -= 1
+    ranges.insert(at, (start, stop))

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from operators.isolation.sandbox import IsolationError
 from operators.schemas import RECORDED, SAMPLES
-from pipelines import engines, lease
+from pipelines import engines
 from pipelines.config import Decoding, Verification
 from pipelines.engine_sections import Model
 from pipelines.engines.protocol import Engine, Request
@@ -60,20 +60,23 @@ class EngineWorker:
         self._turn = threading.Condition()
         self._active = 0
         """Calls that use the loaded engine now."""
-        self._busy_until = 0.0
+        self._drawing = 0
+        """Those of them that draw."""
+        self._counted_until = 0.0
+        """Up to when the time that was spent drawing is in some unit's facts."""
+
+    def load(self, name: str) -> bool:
+        """Load a model unless it is, and return whether its engine draws units side by side."""
+        with self._engine(name) as engine:
+            return engine.concurrent
 
     def generate(self, unit: Unit) -> tuple[dict[str, Any], pa.Table]:
         """Return facts about the work, and the samples."""
         requests = self._requests(unit)
-        with self._engine(unit.cell.model) as engine:
-            started = time.perf_counter()
+        with self._engine(unit.cell.model) as engine, self._clocked():
             table = engine.generate(requests, self._plan.decodings[unit.cell.task])
             with self._turn:
-                # Units that were drawn side by side share the time: their seconds add up.
-                ended = time.perf_counter()
-                seconds = ended - max(started, self._busy_until)
-                self._busy_until = ended
-                facts = dict(engine.facts())
+                seconds, facts = self._seconds(), dict(engine.facts())
         table, not_finite = _finite(table)
         if not_finite:
             facts["not_finite"] = not_finite
@@ -122,9 +125,7 @@ class EngineWorker:
         with self._turn:
             self._turn.wait_for(lambda: self._active == 0 or self._may_join(name))
             if self._loaded is None or self._loaded[0] != name:
-                if self._loaded is not None:
-                    self._loaded[1].close()
-                self._loaded = None  # free the old model before the new one is loaded
+                self._unload()  # free the old model before the new one is loaded
                 self._loaded = (name, engines.load(self._plan.models[name]))
             engine = self._loaded[1]
             self._active += 1
@@ -134,6 +135,32 @@ class EngineWorker:
             with self._turn:
                 self._active -= 1
                 self._turn.notify_all()
+
+    def _unload(self) -> None:
+        loaded, self._loaded = self._loaded, None
+        if loaded is not None:
+            loaded[1].close()
+
+    @contextmanager
+    def _clocked(self) -> Iterator[None]:
+        """Start the clock of drawing, unless another call draws already."""
+        with self._turn:
+            if not self._drawing:
+                self._counted_until = time.perf_counter()
+            self._drawing += 1
+        try:
+            yield
+        finally:
+            with self._turn:
+                self._drawing -= 1
+
+    def _seconds(self) -> float:
+        """Return the seconds since a unit was drawn last, or since drawing began.
+
+        Units that are drawn side by side share the time, so that their seconds add up.
+        """
+        before, self._counted_until = self._counted_until, time.perf_counter()
+        return self._counted_until - before
 
     def _may_join(self, name: str) -> bool:
         return self._loaded is not None and self._loaded[0] == name and self._loaded[1].concurrent
@@ -191,13 +218,12 @@ class KeeperWorker:
         """Make the unit's samples and scores appear, and return their tally.
 
         Raises:
-            UserError: another run has taken the run directory over, or the answers are programs
-                and this machine cannot isolate them.
+            UserError: another process has taken the run over, it is not seen from here, or the
+                answers are programs and this machine cannot isolate them.
             ValueError: the rows are not the unit's samples.
         """
         plan = self._plan
-        if not lease.holds(plan.store.lease_path, plan.token):
-            raise UserError(f"{plan.store.root}: another process took this run over; stopped")
+        plan.store.demand(plan.token)
         if not plan.store.commit("samples", unit, samples, facts):
             samples = plan.store.read_unit("samples", unit)
         problems, rows = self._task(unit.cell.task)

@@ -18,11 +18,11 @@ import pytest
 from fitting import pass_until
 from operators.schemas import SCORES
 from pipelines import actors
-from pipelines.actors import Done, Exact, Failed
 from pipelines.config import parse
 from pipelines.engines.simulated_engine import SimulatedModel
 from pipelines.errors import UserError
 from pipelines.progress import Display
+from pipelines.replicas import Broken, Done, Exact, Failed, Idle, Opening
 from pipelines.run import opened, reopened
 from pipelines.sample import sample
 from pipelines.score import score
@@ -126,8 +126,9 @@ class PlayedPool:
     def __init__(self, plan, resources):
         self._plan = plan
         self._engine, self._keeper = EngineWorker(plan), KeeperWorker(plan)
-        self._queue, self._events, self._done = deque(), [], 0
-        self.restarts = 0
+        self._queue, self._events, self._done, self._model = deque(), [], 0, None
+        self._alone = False
+        self.restarts, self.note = 0, ""
 
     def __enter__(self):
         return self
@@ -135,18 +136,25 @@ class PlayedPool:
     def __exit__(self, *_):
         pass
 
-    def free(self):
-        if len(self._queue) < self.at_once:
-            yield 0, None
+    def openings(self):
+        taken = -1
+        while self._model and not self._alone and taken < len(self._queue) < self.at_once:
+            taken = len(self._queue)
+            yield Opening(engine=0, model=self._model, alone=not self._queue)
 
-    def loaded(self):
-        return []
+    def idle(self):
+        if not self._queue:
+            yield Idle(engine=0, model=self._model, rested=True, coming=(), held=frozenset())
+
+    def prepare(self, engine, model):
+        self._model = model
 
     @property
     def busy(self):
         return bool(self._queue or self._events)
 
-    def submit(self, engine, work):
+    def submit(self, engine, work, *, alone=False):
+        self._alone = alone
         self._queue.append(work)
 
     def record_failure(self, unit, reason):
@@ -160,6 +168,7 @@ class PlayedPool:
             events, self._events = self._events, []
             return events
         work = self._queue.popleft()
+        self._alone = False
         if isinstance(work, Cell):
             return [Exact(cell=work, p=self._engine.exact(work))]
         if self.fatal and self.fatal in work.problems:
@@ -279,9 +288,8 @@ class TestThroughRay:
         (complete / "run" / deleted).unlink()
         (complete / "run" / cut).write_bytes(before[cut][:-20])
         said = sampled(sweep_in(complete, allocation=UNTIL | {"cap": 300}))
-        assert [item.path for item in said.quarantined if "samples" in item.path.parts] == [
-            complete / "run" / cut
-        ]
+        lost = [item.path for item in said.quarantined if "/samples/" in item.path]
+        assert lost == [str(complete / "run" / cut)]
         after = files(complete)
         assert {name: after[name] for name in before if name not in (deleted, cut)} == {
             name: content for name, content in before.items() if name not in (deleted, cut)
@@ -353,7 +361,7 @@ class TestScoring:
         content[column.data_page_offset + column.total_compressed_size - 1] ^= 0x10
         path.write_bytes(content)
         found = scored(sweep_in(complete))
-        assert [item.path for item in found.quarantined] == [path]
+        assert [item.path for item in found.quarantined] == [str(path)]
         assert found.counts.equals(truth)
 
 
@@ -404,6 +412,25 @@ class TestFailures:
         assert set(rows.filter(pl.col("finish_reason") == "error")["problem_id"]) == {"p4"}
         assert rows.height == 18 * 12
 
+    def test_a_model_without_an_engine_stops_the_run_after_what_is_in_flight(
+        self, tmp_path, played, monkeypatch
+    ):
+        write_quiz(tmp_path)
+        prepare = played.prepare
+
+        def weak_only(self, engine, model):
+            if model == "strong":
+                self._events.append(Broken(reason="model strong: no engine"))
+            else:
+                prepare(self, engine, model)
+
+        monkeypatch.setattr(played, "prepare", weak_only)
+        with pytest.raises(UserError, match="model strong: no engine"):
+            sampled(sweep_in(tmp_path))
+        weak = sample_rows(tmp_path)
+        assert set(weak["model"]) == {"weak"}
+        assert weak["problem_id"].n_unique() == 9
+
     def test_an_interrupted_run_goes_on_where_it_was(self, tmp_path, through_ray, played):
         write_quiz(tmp_path)
         before = signal.getsignal(signal.SIGINT)
@@ -419,9 +446,9 @@ class TestFailures:
     def test_a_run_that_another_took_over_stops(self, tmp_path, played, monkeypatch):
         write_quiz(tmp_path)
 
-        def taken(self, engine, work):
-            path = self._plan.store.lease_path
-            path.write_text(json.dumps({"token": "another's"}))
+        def taken(self, engine, work, *, alone=False):
+            lease = json.dumps({"token": "another's"})
+            self._plan.store.storage.replace("lease.json", lease.encode())
             self._queue.append(work)
 
         monkeypatch.setattr(played, "submit", taken)
@@ -432,7 +459,7 @@ class TestFailures:
     def test_a_disk_that_cannot_be_written_stops_the_run(self, tmp_path, played):
         write_quiz(tmp_path)
         with opened(sweep_in(tmp_path)) as run:
-            (run.store.root / "samples").write_text("not a folder")
+            (tmp_path / "run" / "samples").write_text("not a folder")
             with pytest.raises(UserError, match=r"samples.* cannot be written \("):
                 sample(run, Display(io.StringIO()))
 

@@ -238,26 +238,108 @@ class TestFailures:
 
 
 class TestModels:
-    def test_an_engine_stays_with_its_model_while_that_has_work(self):
+    def test_an_engine_is_given_units_of_its_model_only(self):
         work = scheduler(fixed(7))
-        handed = [work.next("m2") for _ in range(5 * len(CELLS))]
-        models = [unit.cell.model for unit in handed]
-        assert models == ["m2"] * 5 + ["m1"] * 10
+        assert [work.next("m2").cell.model for _ in PROBLEMS] == ["m2"] * 5
+        assert work.next("m2") is None
+        assert work.next("m3") is None
+        assert [work.next("m1").cell.model for _ in range(10)] == ["m1"] * 10
 
-    def test_then_it_prefers_a_model_that_no_other_has(self):
+    def test_the_model_with_most_left_comes_first(self):
+        assert scheduler(fixed(7)).choose([], []) == "m1"
+        cells = (CELLS[2], Cell("m3", "t"), Cell("m3", "u"))
+        assert scheduler(fixed(7), cells).choose([], []) == "m3"
+
+    def test_then_one_that_no_other_engine_has(self):
         work = scheduler(fixed(7))
-        assert work.next(None, ["m1"]).cell.model == "m2"
-        assert work.next("m1", ["m1"]).cell.model == "m1"
-        assert work.next("m3", ["m2", "m3"]).cell.model == "m1"
-        assert work.next("m3", ["m1", "m2"]).cell == CELLS[0]
+        assert work.choose([], ["m1"]) == "m2"
+        assert work.choose([], ["m1", "m2"]) == "m1"
+        assert work.choose([], [], besides="m1") == "m2"
 
-    def test_engines_take_turns_without_loading_more_than_needed(self):
-        work = scheduler(fixed(70))
-        engines, switches = [None, None], 0
-        while (unit := work.next(engines[0], [m for m in engines[1:] if m])) is not None:
-            switches += unit.cell.model != engines[0]
-            engines = [*engines[1:], unit.cell.model]
-        assert switches <= 3
+    def test_no_more_engines_load_a_model_than_it_has_units_waiting(self):
+        work = scheduler(fixed(7), CELLS[:1])
+        assert work.choose(["m1"] * 4, ["m1"]) == "m1"
+        assert work.choose(["m1"] * 5, ["m1"]) is None
+        work.next("m1")
+        assert work.choose(["m1"] * 4, ["m1"]) is None
+
+    def test_nothing_is_chosen_where_nothing_waits(self):
+        work = scheduler(fixed(7), CELLS[:1])
+        units = [work.next("m1") for _ in PROBLEMS]
+        assert work.choose([], []) is None
+        assert work.unfinished("m1")
+        engine = FakeEngine()
+        for unit in units:
+            work.done(engine.draw(unit, None))
+        assert not work.unfinished("m1")
+        assert not work.unfinished("m2")
+
+    @given(st.integers(1, 4), st.randoms(use_true_random=False))
+    @settings(deadline=None, max_examples=20)
+    def test_each_model_is_loaded_once_where_engines_are_no_more_than_models(self, most, random):
+        """Whatever finishes first: rounds of one model are waited for, not filled with another."""
+        cells = [Cell(f"m{i}", "t") for i in range(4)]
+        rule = until(2, 60, 15, 2.0)
+        engine = FakeEngine()
+        for cell in cells:
+            engine.passed |= {(cell, name): engine.passed[CELLS[0], name] for name in PROBLEMS}
+        work = scheduler(rule, cells, unit_samples=15)
+        loaded, loads, flying = [None] * most, Counter(), []
+        while not work.finished:
+            for at, model in enumerate(loaded):
+                if model is None or not work.unfinished(model):
+                    others = {each for each in loaded if each}
+                    chosen = work.choose([], others)
+                    if chosen is not None and chosen not in others:
+                        loaded[at] = chosen
+                        loads[chosen] += 1
+                if (unit := work.next(loaded[at])) is not None:
+                    flying.append(unit)
+            work.done(engine.draw(flying.pop(random.randrange(len(flying))), rule.r))
+        assert loads == Counter({cell.model: 1 for cell in cells})
+
+
+class TestBlame:
+    def test_a_unit_that_failed_is_drawn_alone_from_then_on(self):
+        work = scheduler(fixed(7), CELLS[:1])
+        first, second = work.next("m1"), work.next("m1")
+        work.failed(second, blamed=False)
+        work.failed(first)
+        assert (work.suspect(first), work.suspect(second)) == (True, False)
+        assert work.next("m1", alone=False) == second
+        assert first not in [work.next("m1", alone=False) for _ in range(5)]
+        assert work.next("m1") == first
+
+    @given(st.randoms(use_true_random=False))
+    @settings(deadline=None, max_examples=20)
+    def test_one_that_was_drawn_beside_a_poisoned_one_is_never_given_up(self, random):
+        """The engine dies with all that it draws side by side, and all of it is blamed."""
+        work, engine, given_up = scheduler(fixed(10), CELLS[:1], unit_samples=10), FakeEngine(), []
+        while not work.finished:
+            flying = []
+            while len(flying) < 2 and (unit := work.next("m1", alone=not flying)) is not None:
+                flying.append(unit)
+                if work.suspect(unit):
+                    break
+            random.shuffle(flying)
+            if any("p2" in unit.problems for unit in flying):
+                for unit in flying:
+                    if (lost := work.failed(unit)) is not None:
+                        given_up.append(lost.problems)
+                        work.done(Tally(unit=lost, passed=0, first_passes={}))
+                continue
+            for unit in flying:
+                work.done(engine.draw(unit, None))
+        assert given_up == [("p2",)]
+
+
+def test_a_sample_in_two_units_is_refused():
+    twice = Unit(cell=CELLS[0], problems=("p1",), start=3, stop=9)
+    once = Unit(cell=CELLS[0], problems=PROBLEMS, start=0, stop=5)
+    for pair in ((once, twice), (twice, once)):
+        committed = [Tally(unit=unit, passed=0, first_passes={}) for unit in pair]
+        with pytest.raises(ValueError, match=r"problem p1: sample \d is in two units"):
+            scheduler(fixed(10), CELLS[:1], committed)
 
 
 class TestTally:
