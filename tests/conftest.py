@@ -2,15 +2,22 @@ import os
 
 import pytest
 
+# Imported by tests: pytest explains failures in there only where it is told to.
+pytest.register_assert_rewrite(
+    "tests.pipelines.engine_conformance", "tests.pipelines.sample_statistics"
+)
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rows", type=int, default=100_000_000, help="rows to count in benchmarks")
     parser.addoption(
         "--simulations", type=int, default=100, help="simulated data sets a line of tests/parity"
     )
-    parser.addoption("--table", default=None, help="file for the tables of tests/parity")
     parser.addoption(
-        "--kills", type=int, default=None, help="random kills of each kind in tests/chaos"
+        "--table", default=None, help="file for the tables of tests/parity or tests/chaos"
+    )
+    parser.addoption(
+        "--kills", type=int, default=20, help="points at which tests/chaos kills a process"
     )
 
 
@@ -26,7 +33,7 @@ def isolation() -> None:
         pytest.skip(problem)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def kills(request: pytest.FixtureRequest) -> int:
-    """How many times a process is killed: few by default, 30 for `make chaos`."""
-    return request.config.getoption("--kills") or 4
+    """At how many points a process is killed: few by default, 200 for `make chaos`."""
+    return int(request.config.getoption("--kills"))
