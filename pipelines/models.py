@@ -7,19 +7,27 @@ import hashlib
 import json
 import math
 import struct
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.machinery import PathFinder
+from importlib.util import find_spec
 from pathlib import Path
 
+import pyarrow as pa
+
 from pipelines import ladder
-from pipelines.config import digest
+from pipelines.config import Sweep, decoding_of, digest
 from pipelines.engine_sections import (
     Model,
     OpenAIEngine,
     PythonEngine,
     ReplayEngine,
     SimulatedEngine,
+    VLLMEngine,
 )
 from pipelines.errors import UserError
+from pipelines.store import Store
+from pipelines.stored_run import StoredModel
 
 _WHOLE = 64 * 2**20
 """Files up to this size are hashed whole, larger ones by size, beginning and end."""
@@ -41,13 +49,16 @@ def find(model: Model) -> Source:
 
     Raises:
         UserError: the folder is missing, is no checkpoint, or is damaged; or the model is a name
-            on a hub whose size is not given.
+            on a hub whose size is not given; or the run or module that it comes from is missing.
     """
-    if isinstance(model, OpenAIEngine | ReplayEngine | PythonEngine):
-        raise UserError(f"model {model.name}: engine {model.engine} is not there yet")
+    if isinstance(model, OpenAIEngine):
+        return _served(model)
     if isinstance(model, SimulatedEngine):
-        about = model.model_dump(mode="json", exclude={"samples_per_second"})
-        return Source(model=model, parameters=model.parameters, fingerprint=digest(about))
+        return _simulated(model)
+    if isinstance(model, ReplayEngine):
+        return _stored(model)
+    if isinstance(model, PythonEngine):
+        return _imported(model)
     where = f"model {model.name}"
     if model.path.startswith("ladder:"):
         try:
@@ -67,8 +78,10 @@ def find(model: Model) -> Source:
                 f"{where}: parameters: needed for {model.path}, a name on the hub, because its "
                 "files are not read before sampling starts"
             )
-        return Source(
-            model=model, parameters=model.parameters, fingerprint=digest({"hub": model.path})
+        return _adapted(
+            Source(
+                model=model, parameters=model.parameters, fingerprint=digest({"hub": model.path})
+            )
         )
     if not (folder / "config.json").is_file():
         raise UserError(f"{where}: {folder} has no config.json; it is no Hugging Face checkpoint")
@@ -79,11 +92,92 @@ def find(model: Model) -> Source:
         raise UserError(
             f"{where}: parameters: needed, because {folder} has no .safetensors to count them in"
         )
-    return Source(
-        model=model.model_copy(update={"path": str(folder)}),
-        parameters=parameters,
-        fingerprint=_fingerprint(folder),
+    return _adapted(
+        Source(
+            model=model.model_copy(update={"path": str(folder)}),
+            parameters=parameters,
+            fingerprint=_fingerprint(folder),
+        )
     )
+
+
+def check_stored(sweep: Sweep, asked: Mapping[str, pa.Table], least: int) -> None:
+    """See that models of the engine `replay` have what a sweep is certain to ask of them.
+
+    Args:
+        sweep: what to do.
+        asked: problems of each task, schema PROBLEMS.
+        least: samples that every problem gets, whatever is seen.
+
+    Raises:
+        UserError: a decoding or a prompt differs from what was stored, or there are fewer samples.
+    """
+    for section in sweep.models:
+        if not isinstance(section, ReplayEngine):
+            continue
+        stored = StoredModel.open(section)
+        if stored.store.storage.absolute == Store.at(sweep.run_path).storage.absolute:
+            raise UserError(
+                f"model {section.name}: run {section.run} is this very run; give another run "
+                "directory with -o run=PATH"
+            )
+        for task in sweep.tasks:
+            stored.task(task.name).check(decoding_of(sweep, task.name), asked[task.name], least)
+
+
+def _adapted(source: Source) -> Source:
+    """Join to a checkpoint's fingerprint what its engine changes of the distribution."""
+    model = source.model
+    if not isinstance(model, VLLMEngine):
+        return source
+    about = model.drawn_from()
+    if model.lora is not None:
+        folder = Path(model.lora).expanduser()
+        if not (folder / "adapter_config.json").is_file():
+            raise UserError(
+                f"model {model.name}: lora: {folder} has no adapter_config.json; give the folder "
+                "of a LoRA adapter, as peft writes it"
+            )
+        about["lora"] = _fingerprint(folder)
+        model = model.model_copy(update={"lora": str(folder)})
+    if not about:
+        return source
+    return replace(source, model=model, fingerprint=digest([source.fingerprint, about]))
+
+
+def _simulated(model: SimulatedEngine) -> Source:
+    # None: a choice that came later, and was not made.
+    about = model.model_dump(
+        mode="json", exclude={"samples_per_second", "placement", "logprobs"}, exclude_none=True
+    )
+    return Source(model=model, parameters=model.parameters, fingerprint=digest(about))
+
+
+def _served(model: OpenAIEngine) -> Source:
+    """Know a served model by its name; not by the address, for servers move."""
+    served = {"served": model.model or model.name, "extra_body": model.extra_body}
+    return Source(model=model, parameters=model.parameters, fingerprint=digest(served))
+
+
+def _stored(model: ReplayEngine) -> Source:
+    stored = StoredModel.open(model)
+    return Source(
+        model=model.model_copy(update={"run": stored.store.storage.absolute}),
+        parameters=stored.parameters,
+        fingerprint=stored.fingerprint,
+    )
+
+
+def _imported(model: PythonEngine) -> Source:
+    root = model.factory.partition(":")[0].partition(".")[0]
+    here = str(Path.cwd())
+    if find_spec(root) is None and PathFinder.find_spec(root, [here]) is None:
+        raise UserError(
+            f"model {model.name}: factory {model.factory}: there is no module {root}, neither "
+            f"installed nor in {here}"
+        )
+    about = {"factory": model.factory, "options": model.options}
+    return Source(model=model, parameters=model.parameters, fingerprint=digest(about))
 
 
 def _parameters(path: Path, where: str) -> int:

@@ -1,8 +1,15 @@
 """Engines: what draws samples from a model. See `protocol` for their two verbs."""
 
-from pipelines.engine_sections import Model, SimulatedEngine, TransformersEngine
+from pipelines.engine_sections import (
+    Model,
+    OpenAIEngine,
+    PythonEngine,
+    ReplayEngine,
+    SimulatedEngine,
+    TransformersEngine,
+    VLLMEngine,
+)
 from pipelines.engines.protocol import Engine
-from pipelines.errors import UserError
 
 
 def load(model: Model) -> Engine:
@@ -21,9 +28,23 @@ def load(model: Model) -> Engine:
                 batch=model.batch,
                 token_confidence=model.token_confidence,
             )
+        case VLLMEngine():
+            from pipelines.engines.vllm_engine import VLLMModel
+
+            return VLLMModel(model)
+        case OpenAIEngine():
+            from pipelines.engines.openai_engine import OpenAIModel
+
+            return OpenAIModel(model)
         case SimulatedEngine():
             from pipelines.engines.simulated_engine import SimulatedModel
 
             return SimulatedModel(model)
-        case _:
-            raise UserError(f"model {model.name}: engine {model.engine} cannot be loaded")
+        case ReplayEngine():
+            from pipelines.engines.replay_engine import ReplayModel
+
+            return ReplayModel(model)
+        case PythonEngine():
+            from pipelines.engines.python_engine import build
+
+            return build(model)

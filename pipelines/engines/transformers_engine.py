@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from pipelines.config import Decoding
 from pipelines.engines.protocol import Engine, Request
 from pipelines.engines.sampling import Leaves, hash_seeds, uniforms
+from pipelines.engines.tokens import ANCHOR, TokenReader, brief
 from pipelines.errors import UserError
 
 try:
@@ -42,8 +43,6 @@ _PREFILL = 16
 """Prompt tokens in one forward pass, padding included, for each row of the batch."""
 _CELLS = 2**24
 """Most scores in float64 at a time."""
-_ANCHOR = 4
-"""Prompt tokens decoded before a completion: decoders treat the start of a text differently."""
 _LIVE, _STOP, _LENGTH, _ERROR = range(4)
 _REASONS = {_STOP: "stop", _LENGTH: "length", _ERROR: "error"}
 
@@ -96,6 +95,25 @@ class _Branch:
     """[S] the node of each sample."""
 
 
+class _BatchReader(TokenReader):
+    """Decodes texts together, several times as fast, where the tokenizer allows it.
+
+    Not for a tokenizer that other threads use: this goes past what guards it.
+    """
+
+    def decode(self, tokens: Sequence[Sequence[int]]) -> list[str]:
+        """Return the text of each list of tokens, special tokens included."""
+        tokenizer = self._tokenizer
+        if isinstance(tokenizer, transformers.PreTrainedTokenizerFast) and not (
+            tokenizer.clean_up_tokenization_spaces
+        ):
+            texts: list[str] = tokenizer.backend_tokenizer.decode_batch(
+                tokens, skip_special_tokens=False
+            )
+            return texts
+        return super().decode(tokens)
+
+
 class TransformersModel(Engine):
     """A causal language model and its tokenizer, behind the two verbs of `Engine`.
 
@@ -113,20 +131,23 @@ class TransformersModel(Engine):
     ) -> None:
         self._model = model
         model.train(False)
-        self._tokenizer = tokenizer
         self._batch = batch
         self._top = token_confidence
         self._device = model.device
         # MPS has no float64: what is drawn from the model's scores is drawn on the CPU.
         self._exact = torch.device("cpu") if self._device.type == "mps" else self._device
-        self._context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-        self._ends = torch.tensor(_end_tokens(model, tokenizer), device=self._exact).long()
+        text = model.config.get_text_config()
+        self._vocabulary: int = text.vocab_size
+        ends = _end_tokens(model, tokenizer)
+        self._ends = torch.tensor(ends, device=self._exact).long()
         self._accepts = set(inspect.signature(model.forward).parameters)
-        start = tokenizer.encode("")
-        if start and start[-1] == tokenizer.eos_token_id and start != [tokenizer.bos_token_id]:
-            start = start[:-1]  # some tokenizers close every text
-        self._start: list[int] = start
-        self._unique = self._has_unique_tokens()
+        self._reader = _BatchReader(
+            tokenizer,
+            name=str(model.name_or_path),
+            context=getattr(text, "max_position_embeddings", None),
+            vocabulary=self._vocabulary,
+            ends=ends,
+        )
         self._pads = self._ignores_padding()
 
     @classmethod
@@ -167,7 +188,7 @@ class TransformersModel(Engine):
             model.to(target)  # type: ignore[arg-type]  # the wrapper hides the method's first argument
         except RuntimeError as error:
             raise UserError(
-                f"{name}: does not fit on {target} ({_brief(error)}); use another device or dtype"
+                f"{name}: does not fit on {target} ({brief(error)}); use another device or dtype"
             ) from None
         subject = cls(model, tokenizer, batch=batch, token_confidence=token_confidence)
         problem = subject._probe()
@@ -185,7 +206,11 @@ class TransformersModel(Engine):
 
         Then `likelihood` is the probability of a completion's text, not of one of its spellings.
         """
-        return self._unique
+        return self._reader.unique
+
+    def facts(self) -> dict[str, Any]:
+        """Return the library's version, and that every sample has a seed of its own."""
+        return {"engine": f"transformers {transformers.__version__}", "seeding": "sample"}
 
     @torch.inference_mode()
     def generate(self, requests: Sequence[Request], decoding: Decoding) -> pa.Table:
@@ -201,7 +226,7 @@ class TransformersModel(Engine):
         )
         prompt_tokens = []
         for at, request in enumerate(requests):
-            tokens, error = self._read_request(request, decoding.max_tokens)
+            tokens, error = self._reader.request(request, decoding.max_tokens)
             prompt_tokens.append(len(tokens))
             if error:
                 call.leaves.fail(error, np.arange(first[at], first[at + 1]))
@@ -231,27 +256,14 @@ class TransformersModel(Engine):
         where the model cannot read the pair. The end is an end token; that a completion may also
         end at a stop string is not counted.
         """
-        result = np.full(len(prompts), np.nan)
-        pairs: dict[int, tuple[list[int], list[int]]] = {}
-        for at, (prompt, completion) in enumerate(zip(prompts, completions, strict=True)):
-            pair = self._read_pair(prompt, completion)
-            if pair is None:
-                continue
-            tokens = pair[1]
-            if (decoding and len(tokens) + 1 > decoding.max_tokens) or (
-                decoding and any(stop in completion for stop in decoding.stop)
-            ):
-                result[at] = -np.inf
-            else:
-                pairs[at] = pair
+        result, pairs = self._reader.pairs(prompts, completions, decoding)
         order = sorted(pairs, key=lambda at: len(pairs[at][0]) + len(pairs[at][1]))
-        vocabulary = self._model.config.get_text_config().vocab_size
         while order:
             chunk = [order.pop()]
             length, first = sum(map(len, pairs[chunk[0]])), len(pairs[chunk[0]][0])
             while order and len(chunk) < self._batch:
                 first = min(first, len(pairs[order[-1]][0]))
-                if (len(chunk) + 1) * (length - first + 1) * vocabulary > _CELLS:
+                if (len(chunk) + 1) * (length - first + 1) * self._vocabulary > _CELLS:
                     break
                 chunk.append(order.pop())
             result[chunk] = self._score([pairs[at] for at in chunk], decoding)
@@ -491,59 +503,28 @@ class TransformersModel(Engine):
 
     # ---------------------------------------------------------------- text
 
-    def _encode(self, text: str) -> list[int]:
-        tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
-        return tokens
-
-    def _decode(self, tokens: list[list[int]]) -> list[str]:
-        tokenizer = self._tokenizer
-        if isinstance(tokenizer, transformers.PreTrainedTokenizerFast) and not (
-            tokenizer.clean_up_tokenization_spaces
-        ):
-            texts: list[str] = tokenizer.backend_tokenizer.decode_batch(
-                tokens, skip_special_tokens=False
-            )
-            return texts
-        return tokenizer.batch_decode(tokens, skip_special_tokens=False)
-
     def _texts(self, prompts: list[list[int]], histories: list[list[int]]) -> list[str]:
         """Return the text that each history adds to its prompt, without an end token."""
-        ends = set(self._ends.tolist())
-        drawn = [tokens[:-1] if tokens[-1] in ends else tokens for tokens in histories]
-        if self._unique:
-            return self._decode(drawn)
-        anchors = [prompt[-_ANCHOR:] for prompt in prompts]
-        distinct = {tuple(anchor): "" for anchor in anchors}
-        distinct = dict(zip(distinct, self._decode([list(each) for each in distinct]), strict=True))
-        whole = self._decode(
-            [anchor + tokens for anchor, tokens in zip(anchors, drawn, strict=True)]
-        )
-        texts = []
-        for anchor, text, tokens in zip(anchors, whole, drawn, strict=True):
-            before = distinct[tuple(anchor)]
-            if text.startswith(before):
-                texts.append(text[len(before) :])
-            else:
-                texts += self._decode([tokens])
-        return texts
+        return self._reader.texts(prompts, [self._reader.without_end(each) for each in histories])
 
     def _find_stops(self, call: _Call, branch: _Branch, reason: Tensor) -> dict[int, str]:
         """Return node -> completion for the nodes that have just completed a stop string."""
         stops = call.decoding.stop
         open_nodes = ((reason == _LIVE) | (reason == _LENGTH)).nonzero().squeeze(1).tolist()
         # A token may be a single byte, and the last ones may be half a character.
-        window = max(len(stop.encode()) for stop in stops) + _ANCHOR
+        window = max(len(stop.encode()) for stop in stops) + ANCHOR
         tails = branch.history[:, -window:].tolist()
         owners = branch.owner.tolist()
         early = branch.history.shape[1] < window
         prompts = [call.prompts[owners[at]] for at in open_nodes]
         recent = [
-            prompt[-_ANCHOR:] + tails[at] if early else tails[at]
+            prompt[-ANCHOR:] + tails[at] if early else tails[at]
             for at, prompt in zip(open_nodes, prompts, strict=True)
         ]
+        said = self._reader.decode(recent)
         suspects = [
             (at, prompt)
-            for at, prompt, text in zip(open_nodes, prompts, self._decode(recent), strict=True)
+            for at, prompt, text in zip(open_nodes, prompts, said, strict=True)
             if any(stop in text for stop in stops)
         ]
         if not suspects:
@@ -558,80 +539,6 @@ class TransformersModel(Engine):
             if found:
                 cut[at] = text[: min(found)]
         return cut
-
-    def _read_request(self, request: Request, max_tokens: int) -> tuple[list[int], str | None]:
-        """Return the tokens that a request has the model continue, and why it cannot."""
-        if request.messages is None:
-            return self._read_prompt(request.prompt, max_tokens)
-        if self._tokenizer.chat_template is None:
-            raise UserError(
-                f"{self._model.name_or_path}: has no chat template, so it takes no messages; use "
-                "style: few_shot or zero_shot in the task, or the model's instruct version"
-            )
-        try:
-            text = self._tokenizer.apply_chat_template(
-                [dict(message) for message in request.messages],
-                tokenize=False,
-                add_generation_prompt=True,
-            )
-        except Exception as error:  # templates raise errors of their own, such as for a role
-            return [], f"the chat template refuses the messages: {_brief(error)}"
-        # A template writes the start token itself.
-        return self._read_prompt(str(text), max_tokens, start=())
-
-    def _read_prompt(
-        self, prompt: str, max_tokens: int, start: Sequence[int] | None = None
-    ) -> tuple[list[int], str | None]:
-        """Return a prompt's tokens, and why the model cannot continue them."""
-        try:
-            tokens = [*(self._start if start is None else start), *self._encode(prompt)]
-        except Exception as error:  # tokenizers raise bare Exception; the other prompts go on
-            return [], f"the prompt has no tokens: {_brief(error)}"
-        if not tokens:
-            return [], "the prompt is empty after tokenisation"
-        if self._context is not None and len(tokens) + max_tokens > self._context:
-            return tokens, (
-                f"the prompt has {len(tokens)} tokens; with max_tokens {max_tokens} that is more "
-                f"than the model's context of {self._context}"
-            )
-        return tokens, None
-
-    def _read_pair(self, prompt: str, completion: str) -> tuple[list[int], list[int]] | None:
-        """Return the tokens of prompt and completion, or None if the model cannot read them."""
-        before, error = self._read_prompt(prompt, 0)
-        after, other = self._read_prompt(prompt + completion, 0)
-        if error or other:
-            return None
-        if after[: len(before)] == before:
-            return before, after[len(before) :]
-        tokens = self._encode(completion)
-        if self._context is not None and len(before) + len(tokens) > self._context:
-            return None
-        return before, tokens
-
-    def _has_unique_tokens(self) -> bool:
-        """Whether each token is one character, and no special token is spelled by others."""
-        tokenizer = self._tokenizer
-        known = tokenizer.get_vocab()
-        special = set(tokenizer.all_special_ids) | set(self._ends.tolist())
-        size = self._model.config.get_text_config().vocab_size
-        if sorted(known.values()) != list(range(size)):
-            return False  # some token stands for no text, or a text for no token
-        plain = sorted(set(range(size)) - special)
-        characters = self._decode([[token] for token in plain])
-        if any(len(character) != 1 for character in characters):
-            return False
-        spelled = [
-            text
-            for text in self._decode([[token] for token in special])
-            if set(text) <= set(characters)
-        ]
-        whole = "".join(characters)
-        try:
-            tokens = self._encode(whole)
-        except Exception:  # tokenizers raise bare Exception
-            return False
-        return not spelled and tokens == plain and self._decode([plain]) == [whole]
 
     # ---------------------------------------------------------------- what the model can do
 
@@ -823,7 +730,7 @@ def _load_model(name: str, dtype: str) -> transformers.PreTrainedModel:
         )
     except Exception as error:  # each file format has errors of its own
         raise UserError(
-            f"{name}: no causal language model could be loaded ({_brief(error)}); the folder must "
+            f"{name}: no causal language model could be loaded ({brief(error)}); the folder must "
             "hold config.json and whole weights, as save_pretrained writes them"
         ) from None
     model: transformers.PreTrainedModel
@@ -844,7 +751,7 @@ def _load_tokenizer(name: str) -> transformers.PreTrainedTokenizerBase:
         )
     except Exception as error:  # as above
         raise UserError(
-            f"{name}: no tokenizer could be loaded ({_brief(error)}); "
+            f"{name}: no tokenizer could be loaded ({brief(error)}); "
             "save the model's tokenizer in the same folder"
         ) from None
     return tokenizer
@@ -859,13 +766,6 @@ def _end_tokens(
         if ends is not None:
             return [ends] if isinstance(ends, int) else list(ends)
     return []
-
-
-def _brief(error: Exception) -> str:
-    """Return an error's first sentence, at most a line of it."""
-    lines = str(error).strip().splitlines()
-    text = lines[0].strip() if lines else type(error).__name__
-    return text if len(text) <= 160 else text[:157] + "..."
 
 
 @contextlib.contextmanager

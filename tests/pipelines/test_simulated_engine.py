@@ -4,15 +4,16 @@ import time
 
 import numpy as np
 import pytest
-from scipy.stats import binom, kstest
+from scipy.stats import binom, chisquare, geom, kstest
 
 from operators.schemas import PROBLEMS, SAMPLES, check
 from operators.verification.verify import verify
-from pipelines.config import Decoding
+from pipelines.config import Decoding, digest
 from pipelines.engine_sections import SimulatedEngine
 from pipelines.engines import load
 from pipelines.engines.protocol import Request
 from pipelines.engines.simulated_engine import SimulatedModel
+from pipelines.models import find
 from pipelines.units import seeds
 
 
@@ -75,6 +76,85 @@ def test_passes_do_not_follow_each_other():
         assert abs(np.corrcoef(one, other)[0, 1]) < 4 / n**0.5
 
 
+def word_of(seed):
+    """SplitMix64's output function, in Python's own integers."""
+    word = (seed + 0x9E3779B97F4A7C15) % 2**64
+    word = (word ^ (word >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+    word = (word ^ (word >> 27)) * 0x94D049BB133111EB % 2**64
+    return word ^ (word >> 31)
+
+
+def test_what_a_seed_gives_never_changes():
+    """Runs that were begun go on with the samples that they would have had."""
+    engine, asked = model(), request()
+    words = [word_of(int(seed)) for seed in asked.seeds]
+    rate = engine.rate(asked.prompt)
+    expected = [
+        "2" if (word >> 11) / 2**53 < rate else f"wrong {'abcdefghij'[word % 10]}" for word in words
+    ]
+    table = engine.generate([asked], Decoding())
+    assert table["completion"].to_pylist() == expected
+    assert set(table["completion_tokens"].to_pylist()) == {8}
+    assert set(table["finish_reason"].to_pylist()) == {"stop"}
+    assert table["sum_logprob"].null_count == 100
+
+
+def test_lengths_are_geometric_and_do_not_hang_on_the_outcome():
+    engine, n = model(mean_tokens=5.0, spread=0.0), 100_000
+    table = engine.generate([request(stop=n)], Decoding(max_tokens=10_000))
+    tokens = np.array(table["completion_tokens"])
+    counts = np.bincount(tokens, minlength=31)[1:31]
+    expected = n * geom.pmf(np.arange(1, 31), 1 / 5.0)
+    rest = n - expected.sum()
+    assert chisquare([*counts, n - counts.sum()], [*expected, rest]).pvalue > 1e-4
+    passed = np.array(table["completion"].to_pylist()) == "2"
+    assert abs(np.corrcoef(tokens, passed)[0, 1]) < 4 / n**0.5
+
+
+@pytest.mark.parametrize("answer", ["2", "", "wrong"])
+def test_what_is_truncated_does_not_pass(answer):
+    engine, n = model(rate=0.99, spread=0.0, mean_tokens=5.0), 20_000
+    table = engine.generate([request(stop=n, answer=answer)], Decoding(max_tokens=6))
+    short = table.filter(np.array(table["finish_reason"].to_pylist()) == "length")
+    low, high = binom.ppf([1e-4, 1 - 1e-4], n, 0.8**6)
+    assert low <= short.num_rows <= high
+    assert answer not in set(short["completion"].to_pylist())
+    assert set(short["completion_tokens"].to_pylist()) == {6}
+
+
+def test_a_limit_below_the_length_of_all_truncates_all():
+    table = model().generate([request()], Decoding(max_tokens=7))
+    assert set(table["finish_reason"].to_pylist()) == {"length"}
+    assert model().likelihood(["a"], ["2"], Decoding(max_tokens=7)).tolist() == [-np.inf]
+
+
+@pytest.mark.parametrize("greedy", [{"temperature": 0.0}, {"top_k": 1}])
+@pytest.mark.parametrize(("rate", "passes"), [(0.49, False), (0.5, True)])
+def test_greedy_passes_where_half_of_the_samples_would(greedy, rate, passes):
+    engine, decoding = model(rate=rate, spread=0.0, mean_tokens=5.0), Decoding(**greedy)
+    table = engine.generate([request()], decoding)
+    (completion,) = set(table["completion"].to_pylist())
+    assert (completion == "2") == passes
+    found = np.exp(engine.likelihood(["1+1="] * 2, ["2", "wrong a"], decoding))
+    assert found.tolist() == [float(passes), float(not passes)]
+
+
+def test_a_stop_string_ends_right_and_wrong_completions():
+    engine, decoding = model(rate=0.5, spread=0.0), Decoding(stop=("34", "n"))
+    table = engine.generate([request(answer="12345")], decoding)
+    assert set(table["completion"].to_pylist()) == {"12", "wro"}
+    assert engine.likelihood(["p"], ["12345"], decoding).tolist() == [-np.inf]
+
+
+def test_the_probabilities_of_all_completions_add_up_to_those_that_finish():
+    engine, decoding = model(mean_tokens=5.0), Decoding(max_tokens=6)
+    completions = ["2", *(f"wrong {letter}" for letter in "abcdefghij")]
+    plain = engine.likelihood(["a"] * 11, completions)
+    assert np.exp(plain).sum() == pytest.approx(1, rel=1e-12)
+    limited = engine.likelihood(["a"] * 11, completions, decoding)
+    assert np.exp(limited).sum() == pytest.approx(1 - 0.8**6, rel=1e-12)
+
+
 def test_rates_are_log_normal_around_their_mean():
     engine = model(rate=0.01, spread=0.8)
     rates = np.array([engine.rate(f"p{i}") for i in range(4_000)])
@@ -122,3 +202,16 @@ def test_it_can_be_slowed_down():
 def test_it_is_chosen_by_the_sweep():
     chosen = load(SimulatedEngine(engine="simulated", name="m", parameters=1, rate=0.5))
     assert isinstance(chosen, SimulatedModel)
+
+
+def test_choices_that_came_later_leave_earlier_runs_as_they_are():
+    """What was sampled before they existed goes on under its own fingerprint."""
+
+    def fingerprint(**change):
+        values = {"engine": "simulated", "name": "m", "parameters": 1, "rate": 0.5}
+        return find(SimulatedEngine(**values | change)).fingerprint
+
+    as_before = {"engine": "simulated", "name": "m", "parameters": 1, "rate": 0.5, "spread": 1.0}
+    assert fingerprint() == digest(as_before)
+    assert fingerprint(logprobs=True) == fingerprint()
+    assert fingerprint(mean_tokens=5.0) != fingerprint()

@@ -173,15 +173,15 @@ def text_of(tokenizer, tokens, ends=(END,)):
 )
 def test_frequencies_are_the_exact_probabilities(kind, decoding):
     """Completions come as often as stock teacher forcing says, prompts of all lengths in a call."""
-    subject = engine(kind, sharpness=1.5)
+    subject, tokenizer = engine(kind, sharpness=1.5), character_tokenizer("abc")
     samples = 10_000
     table = subject.generate(requests(samples), decoding).to_pylist()
     for at, prompt in enumerate(PROMPTS):
-        tokens = subject._tokenizer.encode(prompt)
+        tokens = tokenizer.encode(prompt)
         exact = outcomes(subject._model, tokens, decoding)
         assert math.fsum(map(math.exp, exact.values())) == pytest.approx(1, abs=1e-6)
         expected = {
-            (text_of(subject._tokenizer, drawn), reason, len(drawn)): samples * math.exp(logp)
+            (text_of(tokenizer, drawn), reason, len(drawn)): samples * math.exp(logp)
             for (drawn, reason), logp in exact.items()
         }
         counts = dict.fromkeys(expected, 0)
@@ -220,7 +220,7 @@ def test_a_sample_depends_on_its_seed_alone():
         for each in asked
         for part in (slice(0, 1), slice(1, 20), slice(20, None))
     ]
-    narrow = TransformersModel(subject._model, subject._tokenizer, batch=3)
+    narrow = TransformersModel(subject._model, character_tokenizer("abc"), batch=3)
     columns = ["problem_id", "sample_id", "completion", "finish_reason", "completion_tokens"]
     for other in (
         [row for table in alone for row in table.select(columns).to_pylist()],
@@ -288,10 +288,10 @@ def test_rounding_picks_no_token_of_probability_zero():
 @pytest.mark.parametrize("kind", ["llama", "gpt2", "sliding"])
 def test_greedy_is_stock_greedy(kind):
     """Temperature 0 gives what `generate(do_sample=False)` gives."""
-    subject = engine(kind, "abcdefgh")
+    subject, tokenizer = engine(kind, "abcdefgh"), character_tokenizer("abcdefgh")
     table = subject.generate(requests(2), Decoding(max_tokens=8, temperature=0)).to_pylist()
     for at, prompt in enumerate(PROMPTS):
-        tokens = torch.tensor([subject._tokenizer.encode(prompt)])
+        tokens = torch.tensor([tokenizer.encode(prompt)])
         drawn = subject._model.generate(
             tokens,
             attention_mask=torch.ones_like(tokens),
@@ -302,7 +302,7 @@ def test_greedy_is_stock_greedy(kind):
         if END in drawn:
             drawn = drawn[: drawn.index(END) + 1]
         for row in table[2 * at : 2 * at + 2]:
-            assert row["completion"] == text_of(subject._tokenizer, drawn)
+            assert row["completion"] == text_of(tokenizer, drawn)
             assert row["completion_tokens"] == len(drawn)
 
 
@@ -323,7 +323,7 @@ def test_a_low_temperature_is_nearly_greedy():
 def test_confidence_is_that_of_the_model_without_decoding(kind, decoding):
     """All that is recorded equals direct computation from stock scores."""
     subject = engine(kind, token_confidence=3)
-    tokenizer, model = subject._tokenizer, subject._model
+    tokenizer, model = character_tokenizer("abc"), subject._model
     table = subject.generate(requests(8), decoding)
     for row in table.to_pylist():
         prompt = tokenizer.encode(PROMPTS[int(row["problem_id"][1:])])
@@ -383,7 +383,7 @@ def test_likelihood_is_the_sum_of_what_was_drawn(kind):
 )
 def test_likelihood_sums_to_one_with_what_was_cut_off(decoding):
     """Over all completions of a three-token model: finished mass + truncated mass = 1."""
-    subject = engine(characters="a", sharpness=2.0)
+    subject, tokenizer = engine(characters="a", sharpness=2.0), character_tokenizer("a")
     limit = 4
     texts = [
         "".join(pieces)
@@ -391,7 +391,7 @@ def test_likelihood_sums_to_one_with_what_was_cut_off(decoding):
         for pieces in itertools.product(("a", "<pad>"), repeat=length)
     ]
     for prompt in ("a", "aaa"):
-        tokens = subject._tokenizer.encode(prompt)
+        tokens = tokenizer.encode(prompt)
         found = dict(
             zip(texts, subject.likelihood([prompt] * len(texts), texts, decoding), strict=True)
         )
@@ -402,11 +402,11 @@ def test_likelihood_sums_to_one_with_what_was_cut_off(decoding):
             continue
         exact = outcomes(subject._model, tokens, stock)
         cut = math.fsum(math.exp(logp) for (_, reason), logp in exact.items() if reason == "length")
-        short = {text: logp for text, logp in found.items() if len(subject._encode(text)) < limit}
+        short = {text: logp for text, logp in found.items() if len(tokenizer.encode(text)) < limit}
         assert math.fsum(map(math.exp, short.values())) + cut == pytest.approx(1, abs=1e-5)
         for (drawn, reason), logp in exact.items():
             if reason == "stop":
-                text = text_of(subject._tokenizer, drawn)
+                text = text_of(tokenizer, drawn)
                 assert short[text] == pytest.approx(logp, abs=1e-4)
         if decoding is not None:  # no room for the end
             assert all(found[text] == -math.inf for text in set(found) - set(short))
@@ -446,7 +446,7 @@ def test_likelihood_of_what_cannot_be():
 @pytest.mark.parametrize("stop", [("b",), ("ca",), ("abc", "cc"), ("aaaaaaaaaaaaaaaaaa",)])
 def test_a_completion_ends_before_the_first_stop_string(stop, batch):
     """With stop strings a sample is the same sample, cut; the prompt's own text does not count."""
-    subject = engine(sharpness=1.5, batch=batch)
+    subject, tokenizer = engine(sharpness=1.5, batch=batch), character_tokenizer("abc")
     asked = requests(50)
     # What the model said is equal up to rounding only: other company in its passes.
     same = [name for name in SAMPLES.names if name not in RECORDED]
@@ -463,11 +463,11 @@ def test_a_completion_ends_before_the_first_stop_string(stop, batch):
         assert after["completion"] == text[:at]
         assert after["finish_reason"] == "stop"
         reached = min(text.find(each) + len(each) for each in stop if each in text)
-        drawn = subject._tokenizer.encode(text)
+        drawn = tokenizer.encode(text)
         complete = next(
             count
             for count in range(1, len(drawn) + 1)
-            if len(subject._tokenizer.decode(drawn[:count])) >= reached
+            if len(tokenizer.decode(drawn[:count])) >= reached
         )
         assert after["completion_tokens"] == complete
     assert hits > 10 or len(stop[0]) > 10
@@ -499,7 +499,7 @@ def test_samples_stop_at_any_end_token_or_at_the_limit():
     summed = {}
     for (drawn, reason), logp in exact.items():
         if reason == "stop":
-            text = text_of(subject._tokenizer, drawn, ends)
+            text = text_of(character_tokenizer("abc"), drawn, ends)
             summed[text] = summed.get(text, 0) + math.exp(logp)
     found = subject.likelihood(["a"] * len(summed), list(summed))
     assert np.exp(found) == pytest.approx(list(summed.values()), rel=1e-4)
@@ -583,9 +583,8 @@ def chat_engine(template=TEMPLATE):
         single="<pad> $A", special_tokens=[("<pad>", PAD)]
     )
     tokenizer.chat_template = template
-    subject = TransformersModel(random_model(vocabulary=6), tokenizer, batch=64)
-    assert subject._start == [PAD]
-    return subject
+    assert tokenizer.encode("") == [PAD]
+    return TransformersModel(random_model(vocabulary=6), tokenizer, batch=64)
 
 
 def turns(*turns):
@@ -655,6 +654,19 @@ def test_completions_keep_their_leading_space():
         table["completion"].to_pylist(), stopped["completion"].to_pylist(), strict=True
     ):
         assert cut == free.partition(" a")[0]
+
+
+def test_texts_decoded_one_by_one_are_those_decoded_together():
+    """As for tokenizers that cannot decode many at once; also where no text is left to decode."""
+    model, decoding = random_model(sharpness=1.5), Decoding(max_tokens=6, stop=("b",))
+    one, other = [
+        TransformersModel(
+            model, character_tokenizer("abc", clean_up_tokenization_spaces=one_by_one), batch=1
+        ).generate(requests(30), decoding)
+        for one_by_one in (True, False)
+    ]
+    assert one == other
+    assert len(set(one["completion"].to_pylist())) > 10
 
 
 @pytest.mark.parametrize(
