@@ -291,6 +291,8 @@ def _score(opened: Run) -> int:
         _note(
             f"{undecided:,} samples are undecided; rates come with the bounds that they leave open"
         )
+    for line in scored.not_finite:
+        _note(line)
     for failure in scored.failures[:_NAMED]:
         _note(failure)
     if len(scored.failures) > _NAMED:

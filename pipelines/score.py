@@ -51,6 +51,8 @@ class Scored:
     """Problems that still lack samples."""
     failures: list[str]
     """Problems with samples that no engine could draw, with the reason; one line each."""
+    not_finite: list[str]
+    """Cells where an engine recorded NaN or infinite numbers, which are null; one line each."""
 
 
 def score(run: Run) -> Scored:
@@ -68,7 +70,19 @@ def score(run: Run) -> Scored:
         counts=counts,
         incomplete=asked - counts["stop_reason"].count(),
         failures=_failures(run, counts, held.scores),
+        not_finite=_not_finite(held),
     )
+
+
+def _not_finite(held: Refreshed) -> list[str]:
+    lines = []
+    for cell, units in held.units.items():
+        if count := sum(int(each.facts.get("not_finite", 0)) for each in units):
+            lines.append(
+                f"{cell.model} on {cell.task}: {count:,} recorded log-probabilities or confidences "
+                "were NaN or infinite and are null; the samples themselves count"
+            )
+    return lines
 
 
 def refresh(run: Run) -> Refreshed:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -396,6 +398,29 @@ class TestFailures:
             ("weak", "p4", 12, 0, 12)
         ]
         assert sampled(sweep).drawn == 0
+
+    def test_numbers_that_are_none_are_named_and_the_samples_count(
+        self, tmp_path, played, monkeypatch
+    ):
+        draw = SimulatedModel.generate
+
+        def without_a_logprob(self, requests, decoding):
+            table = draw(self, requests, decoding)
+            spoilt = pa.array([math.nan, *[-1.0] * (table.num_rows - 1)], pa.float32())
+            at = table.column_names.index("sum_logprob")
+            return table.set_column(at, table.schema.field(at), spoilt)
+
+        monkeypatch.setattr(SimulatedModel, "generate", without_a_logprob)
+        write_quiz(tmp_path, problems=2)
+        sweep = sweep_in(tmp_path, allocation={"n": 10})
+        sampled(sweep)
+        found = scored(sweep)
+        assert found.counts["n"].to_list() == [10] * 4
+        assert found.failures == []
+        assert [line.partition(" recorded")[0] for line in found.not_finite] == [
+            "weak on quiz: 1",
+            "strong on quiz: 1",
+        ]
 
     def test_what_waited_behind_a_dead_engine_is_not_blamed(self, tmp_path, played):
         write_quiz(tmp_path)
