@@ -21,7 +21,7 @@ from pipelines.errors import UserError
 from pipelines.run import Run
 from pipelines.scheduler import Tally, tally
 from pipelines.store import ResultName
-from pipelines.unit_files import Committed, Quarantined, Reading
+from pipelines.unit_files import Committed, Kind, Quarantined, Reading
 from pipelines.units import Cell, Unit, contiguous, covered
 from pipelines.verification import refuse_unisolated, scoring_key, verifier_of
 
@@ -106,31 +106,42 @@ def _refresh_cell(run: Run, cell: Cell, verifier: Verifier, refreshed: Refreshed
     """Refresh a cell; False if a file was moved aside, which may have held other units too."""
     samples, of_name = _listed(run, cell, refreshed)
     problems = run.rows(cell.task)
-    reading = Reading(run.store)
+    keys = {
+        each.unit.name: scoring_key(each.unit, problems, run.sweep.verification) for each in samples
+    }
+    asked = _to_read(samples, of_name, keys)
     scores: dict[str, Committed] = {}
     tallies: dict[str, Tally] = {}
-    # File by file, so that each pack is read once.
-    for each in sorted(samples, key=lambda each: (of_name.get(each.unit.name) or each).key):
+    for (kind, each), table in zip(asked, Reading(run.store).units(asked), strict=True):
         unit = each.unit
-        key = scoring_key(unit, problems, run.sweep.verification)
-        known = of_name.get(unit.name)
-        current = known is not None and known.facts.get("scoring") == key
-        read = each if known is None or not current else known
-        try:
-            # Scores too, where their footer would do, because this checks their pages' checksums.
-            table = reading.unit("scores" if current else "samples", read)
-        except (OSError, pa.ArrowInvalid) as error:
-            refreshed.quarantined.append(run.store.quarantine(read.key, str(error)))
+        if isinstance(table, Exception):
+            refreshed.quarantined.append(run.store.quarantine(each.key, str(table)))
             return False
-        if current:
-            scores[unit.name], tallies[unit.name] = read, tally(unit, table, run.allocation.r)
-            continue
-        scores[unit.name], tallies[unit.name] = _score_unit(run, unit, table, key, verifier)
-        refreshed.scored += unit.samples
+        if kind == "scores":
+            scores[unit.name], tallies[unit.name] = each, tally(unit, table, run.allocation.r)
+        else:
+            found = _score_unit(run, unit, table, keys[unit.name], verifier)
+            scores[unit.name], tallies[unit.name] = found
+            refreshed.scored += unit.samples
     refreshed.units[cell] = samples
     refreshed.scores[cell] = [scores[each.unit.name] for each in samples]
     refreshed.tallies += [tallies[each.unit.name] for each in samples]
     return True
+
+
+def _to_read(
+    samples: Sequence[Committed], scores: Mapping[str, Committed], keys: Mapping[str, str]
+) -> list[tuple[Kind, Committed]]:
+    """Return for each unit its scores, if they are of today's answers, else its samples.
+
+    Scores too, where their footer would do, because reading them checks their pages' checksums.
+    """
+    asked: list[tuple[Kind, Committed]] = []
+    for each in samples:
+        known = scores.get(each.unit.name)
+        current = known is not None and known.facts.get("scoring") == keys[each.unit.name]
+        asked.append(("scores", known) if known is not None and current else ("samples", each))
+    return sorted(asked, key=lambda each: each[1].key)  # file by file: each pack is read once
 
 
 def _listed(

@@ -330,6 +330,25 @@ class Reading:
             self._key = committed.key
         return parquet.pick(self._table, committed.pack.ranges(committed.unit))
 
+    def units(self, asked: Sequence[tuple[Kind, Committed]]) -> Iterator[pa.Table | Exception]:
+        """Yield the rows of units in order; of a damaged file, what is wrong with it.
+
+        From an object store, files are fetched a few ahead.
+        """
+
+        def fetched(each: tuple[Kind, Committed]) -> pa.Table | Exception | None:
+            return self._tried(*each) if each[1].pack is None else None
+
+        ahead = several(fetched, asked, self._files.storage.at_once)
+        for each, table in zip(asked, ahead, strict=True):
+            yield self._tried(*each) if table is None else table
+
+    def _tried(self, kind: Kind, committed: Committed) -> pa.Table | Exception:
+        try:
+            return self.unit(kind, committed)
+        except (OSError, pa.ArrowInvalid) as error:
+            return error
+
 
 def _cell_folder(kind: Kind, cell: Cell) -> str:
     return f"{kind}/model={cell.model}/task={cell.task}"
