@@ -146,6 +146,7 @@ def cluster():
         folder = Path(short)
         for name, value in token.items():
             patch.setenv(name, value)
+        forget_token()
         for _ in range(3):  # Ray gives itself 30 s to start, which a busy machine may exceed
             port, head = started_head(folder, token)
             address = f"http://127.0.0.1:{port}"
@@ -162,6 +163,15 @@ def cluster():
         finally:
             kill_session(head.pid)
             head.wait()
+    forget_token()
+
+
+def forget_token():
+    """Have Ray, if an earlier test used it in this process, read mode and token anew."""
+    from ray._raylet import AuthenticationTokenLoader, Config
+
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
 
 
 def started_head(folder, token):
