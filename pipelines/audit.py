@@ -4,17 +4,20 @@ Reads the completions of a few problems of each cell, calls `operators.repetitio
 audit.parquet. Knows tables and where they are; nothing of seeds or engines.
 """
 
+from collections.abc import Iterable
+
 import polars as pl
+import pyarrow as pa
 
 from operators.repetition import repeated, repetition
-from operators.schemas import AUDIT
+from operators.schemas import AUDIT, SAMPLES
 from pipelines.config import digest
 from pipelines.run import Run, version
-from pipelines.units import Cell
+from pipelines.units import Cell, Unit
 
-PROBLEMS = 16
+MOST_PROBLEMS = 16
 """Problems of a cell that are looked at."""
-SAMPLES = 2_048
+MOST_SAMPLES = 2_048
 """Samples of each: streams repeat at the size of a unit or a request, or not at all."""
 
 
@@ -48,19 +51,23 @@ def _first_samples(run: Run, cell: Cell) -> pl.DataFrame:
     committed, _ = run.store.committed("samples", cell)
     asked = run.problem_ids(cell.task)
     # Evenly among those that are asked: their order is often that of their difficulty.
-    chosen = [asked[at * len(asked) // PROBLEMS] for at in range(PROBLEMS)]
-    early = [
-        each
-        for each in committed
-        if each.unit.start < SAMPLES and not set(chosen).isdisjoint(each.unit.problems)
-    ]
-    texts = run.store.scan_completions(early).filter(
-        pl.col("problem_id").is_in(chosen),
-        pl.col("sample_id") < SAMPLES,
-        pl.col("finish_reason") != "error",
-    )
+    chosen = dict.fromkeys(asked[at * len(asked) // MOST_PROBLEMS] for at in range(MOST_PROBLEMS))
+    early = [each for each in committed if each.unit.start < MOST_SAMPLES]
     with run.store.named_damage("samples", early):
-        return texts.with_columns(pl.col("completion").hash()).collect()
+        parts = [
+            run.store.read_samples(each, wanted)
+            for each in early
+            if (wanted := _wanted(each.unit, chosen))
+        ]
+    samples = pl.DataFrame(pl.from_arrow(pa.concat_tables([SAMPLES.empty_table(), *parts])))
+    drawn = samples.filter(pl.col("finish_reason") != "error")
+    return drawn.select("problem_id", "sample_id", pl.col("completion").hash())
+
+
+def _wanted(unit: Unit, chosen: Iterable[str]) -> list[tuple[str, int, int]]:
+    """Return which samples of a unit are looked at: of each problem, ids [start, stop)."""
+    stop = min(unit.stop, MOST_SAMPLES)
+    return [(problem, unit.start, stop) for problem in chosen if problem in unit.problems]
 
 
 def _empty() -> pl.DataFrame:

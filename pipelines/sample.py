@@ -118,7 +118,7 @@ def _draw(
     broken: list[str] = []
     with (
         interruptions() as interruption,
-        Pool(_plan(run), run.sweep.resources) as pool,
+        Pool(Plan.of(run), run.sweep.resources) as pool,
         display,
     ):
         display.update(scheduler.progress(), "starting", force=True)
@@ -150,21 +150,6 @@ def _draw(
     if broken:
         raise UserError(broken[0])
     outcome.drawn += scheduler.progress().samples - before
-
-
-def _plan(run: Run) -> Plan:
-    sweep = run.sweep
-    return Plan(
-        store=run.store,
-        token=run.token,
-        models={model.name: model for model in run.models},
-        decodings={task.name: run.decoding(task.name) for task in sweep.tasks},
-        verification=sweep.verification,
-        run_seed=sweep.seed,
-        cell_keys={cell: run.cell_key(cell) for cell in run.cells},
-        asked=run.asked,
-        r=run.allocation.r or 0,
-    )
 
 
 def _hand_out(scheduler: Scheduler, exact: "_ExactTable", pool: "Pool") -> None:

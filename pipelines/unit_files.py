@@ -221,8 +221,8 @@ class UnitFiles(RunDirectory):
         return scan(self.storage, _rows_of(committed), SCORES)
 
     def scan_completions(self, committed: Sequence[Committed]) -> pl.LazyFrame:
-        """Return a lazy frame of the completions of some units, and how each ended, by problem."""
-        columns = ["problem_id", "sample_id", "completion", "finish_reason"]
+        """Return a lazy frame of the completions of some units, by problem and sample."""
+        columns = ["problem_id", "sample_id", "completion"]
         rows = _rows_of(committed)
         if not rows:
             return scan(self.storage, {}, SAMPLES).select(columns)

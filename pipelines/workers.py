@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
@@ -25,6 +25,7 @@ from pipelines.config import Decoding, Verification
 from pipelines.engine_sections import Model
 from pipelines.engines.protocol import Engine, Request
 from pipelines.errors import UserError
+from pipelines.run import Run
 from pipelines.scheduler import Tally, tally
 from pipelines.store import Store
 from pipelines.units import Cell, Unit, seeds, stream
@@ -48,6 +49,22 @@ class Plan:
     """For each task, how many of its problems are asked; only those have exact probabilities."""
     r: int
     """Passes whose sample ids a tally must carry; 0 for none."""
+
+    @classmethod
+    def of(cls, run: Run) -> Self:
+        """Return what the actors of a run have to know of it."""
+        sweep = run.sweep
+        return cls(
+            store=run.store,
+            token=run.token,
+            models={model.name: model for model in run.models},
+            decodings={task.name: run.decoding(task.name) for task in sweep.tasks},
+            verification=sweep.verification,
+            run_seed=sweep.seed,
+            cell_keys={cell: run.cell_key(cell) for cell in run.cells},
+            asked=run.asked,
+            r=run.allocation.r or 0,
+        )
 
 
 class EngineWorker:

@@ -91,17 +91,7 @@ def draw(run, display):
     """Do what `pipelines.sample` does for a fixed n, with the actors' own code in this process."""
     held = score.refresh(run)
     sweep, drawn = run.sweep, 0
-    plan = Plan(
-        store=run.store,
-        token=run.token,
-        models={model.name: model for model in run.models},
-        decodings={task.name: run.decoding(task.name) for task in sweep.tasks},
-        verification=sweep.verification,
-        run_seed=sweep.seed,
-        cell_keys={cell: run.cell_key(cell) for cell in run.cells},
-        asked=run.asked,
-        r=0,
-    )
+    plan = Plan.of(run)
     engine, keeper = EngineWorker(plan), KeeperWorker(plan)
     for cell in run.cells:
         there = covered(committed.unit for committed in held.units[cell])

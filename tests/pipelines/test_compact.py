@@ -500,17 +500,7 @@ def sweep_in(folder, cap, name="run"):
 
 def draw(run):
     """Draw and score what is missing, as actors would."""
-    plan = Plan(
-        store=run.store,
-        token=run.token,
-        models={model.name: model for model in run.models},
-        decodings={"quiz": run.decoding("quiz")},
-        verification=run.sweep.verification,
-        run_seed=0,
-        cell_keys={cell: run.cell_key(cell) for cell in run.cells},
-        asked=run.asked,
-        r=run.allocation.r,
-    )
+    plan = Plan.of(run)
     engine, keeper = EngineWorker(plan), KeeperWorker(plan)
     ids = {cell: run.problem_ids(cell.task) for cell in run.cells}
     scheduler = Scheduler(ids, run.allocation, 20, refresh(run).tallies)

@@ -294,17 +294,7 @@ class TestPlanned:
 def drawn(made):
     """Draw, keep and score what a sweep wants, by the actors' own code; return counts and rows."""
     with opened(made) as run:
-        plan = Plan(
-            store=run.store,
-            token=run.token,
-            models={model.name: model for model in run.models},
-            decodings={"quiz": run.decoding("quiz")},
-            verification=made.verification,
-            run_seed=made.seed,
-            cell_keys={cell: run.cell_key(cell) for cell in run.cells},
-            asked=run.asked,
-            r=run.allocation.r or 0,
-        )
+        plan = Plan.of(run)
         engine, keeper = EngineWorker(plan), KeeperWorker(plan)
         wanted = {cell: run.problem_ids(cell.task) for cell in run.cells}
         scheduler = Scheduler(wanted, run.allocation, made.resources.unit_samples)

@@ -74,17 +74,7 @@ def worker(tmp_path):
     values = {"name": "s", "run": str(tmp_path / "run"), "models": models, "tasks": tasks}
     sweep = parse(values, source="test")
     with opened(sweep) as run:
-        plan = Plan(
-            store=run.store,
-            token=run.token,
-            models={model.name: model for model in run.models},
-            decodings={task: run.decoding(task) for task in TASKS},
-            verification=sweep.verification,
-            run_seed=0,
-            cell_keys={cell: run.cell_key(cell) for cell in run.cells},
-            asked=run.asked,
-            r=0,
-        )
+        plan = Plan.of(run)
     return EngineWorker(plan)
 
 
