@@ -20,7 +20,6 @@ from ray.exceptions import ObjectLostError, RayError, RayTaskError
 from ray.util import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from pipelines.config import Resources
 from pipelines.errors import UserError
 from pipelines.placement import Need, lacking, need_of, room
 from pipelines.ray_session import RaySession
@@ -37,6 +36,7 @@ from pipelines.replicas import (
     Opening,
     Watch,
 )
+from pipelines.sweeps.config import Resources
 from pipelines.units import Cell, Unit
 from pipelines.workers import EngineWorker, KeeperWorker, Plan, failed_samples
 

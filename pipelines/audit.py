@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from operators.repetition import repeated, repetition
 from operators.schemas import AUDIT, SAMPLES
-from pipelines.config import digest
 from pipelines.run import Run, version
+from pipelines.sweeps.config import digest
 from pipelines.units import Cell, Unit
 
 MOST_PROBLEMS = 16

@@ -12,8 +12,8 @@ from operators.confidence.columns import with_confidence
 from operators.confidence.recalibration import recalibrate
 from operators.schemas import CALIBRATION, SELECTION
 from operators.selection.table import selection_table
-from pipelines.config import digest
 from pipelines.run import Run, version
+from pipelines.sweeps.config import digest
 from pipelines.unit_files import Kind
 from pipelines.units import Cell
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from operators.isolation import seccomp
 from operators.isolation.sandbox import isolation_problem
 from pipelines import ladder
-from pipelines.config import OBJECT_STORE_BYTES
+from pipelines.sweeps.config import OBJECT_STORE_BYTES
 
 
 @dataclass(frozen=True, kw_only=True)

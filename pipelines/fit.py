@@ -32,9 +32,9 @@ from fitting import (
 )
 from fitting.laws import FloatArray
 from operators.schemas import CURVES, LAWS, RATES, check
-from pipelines.config import Sweep, digest
 from pipelines.errors import UserError
 from pipelines.run import Run, version
+from pipelines.sweeps.config import Sweep, digest
 
 POINTS = 25
 """Numbers of tries at which coverage is reported, where the sweep names none."""

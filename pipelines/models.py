@@ -16,8 +16,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipelines import ladder
-from pipelines.config import Sweep, decoding_of, digest
-from pipelines.engine_sections import (
+from pipelines.errors import UserError
+from pipelines.store import Store
+from pipelines.stored_run import StoredModel
+from pipelines.sweeps.config import Sweep, decoding_of, digest
+from pipelines.sweeps.engine_sections import (
     Model,
     OpenAIEngine,
     PythonEngine,
@@ -25,9 +28,6 @@ from pipelines.engine_sections import (
     SimulatedEngine,
     VLLMEngine,
 )
-from pipelines.errors import UserError
-from pipelines.store import Store
-from pipelines.stored_run import StoredModel
 
 _WHOLE = 64 * 2**20
 """Files up to this size are hashed whole, larger ones by size, beginning and end."""

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import floor
 
-from pipelines.config import Resources
-from pipelines.engine_sections import Model, OpenAIEngine, ReplayEngine, VLLMEngine
 from pipelines.errors import UserError
+from pipelines.sweeps.config import Resources
+from pipelines.sweeps.engine_sections import Model, OpenAIEngine, ReplayEngine, VLLMEngine
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,9 +15,9 @@ from typing import Any
 
 import ray
 
-from pipelines.config import OBJECT_STORE_BYTES, Resources
 from pipelines.errors import UserError
 from pipelines.placement import Need, lacking
+from pipelines.sweeps.config import OBJECT_STORE_BYTES, Resources
 
 CHECKED_EVERY = 1.0
 """Seconds between two looks whether Ray is there."""

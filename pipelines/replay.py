@@ -17,11 +17,11 @@ from operators.allocation.replay import replay as play
 from operators.allocation.savings import Change, Savings, savings
 from operators.allocation.state import Policy
 from operators.allocation.stored import Stored
-from pipelines.config import FixedAllocation
 from pipelines.errors import UserError
-from pipelines.replay_figures import FIXED
-from pipelines.replay_page import LEVEL, page
+from pipelines.reporting.replay_figures import FIXED
+from pipelines.reporting.replay_page import LEVEL, page
 from pipelines.run import Run
+from pipelines.sweeps.config import FixedAllocation
 from pipelines.units import Cell
 from pipelines.verification import scoring_key
 

@@ -18,11 +18,11 @@ from operators.allocation import looks
 from operators.allocation.looks import Allocation
 from operators.schemas import PROBLEMS, check
 from pipelines import models, tasks
-from pipelines.config import Decoding, FixedAllocation, Sweep, decoding_of, digest
-from pipelines.engine_sections import Model
 from pipelines.errors import UserError
 from pipelines.lease import Lease
 from pipelines.store import ResultName, RunTables, Store
+from pipelines.sweeps.config import Decoding, FixedAllocation, Sweep, decoding_of, digest
+from pipelines.sweeps.engine_sections import Model
 from pipelines.units import Cell
 
 

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from operators.schemas import EXACT
-from pipelines.config import digest
 from pipelines.errors import UserError
 from pipelines.progress import Display
 from pipelines.replicas import Broken, Done, Exact, Failed
 from pipelines.run import Run
 from pipelines.scheduler import Scheduler, Tally
 from pipelines.score import refresh
+from pipelines.sweeps.config import digest
 from pipelines.unit_files import Quarantined
 from pipelines.units import Cell
 from pipelines.workers import Plan

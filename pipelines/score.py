@@ -16,11 +16,11 @@ from operators.allocation.looks import IntArray, decide
 from operators.count import count, nth_pass
 from operators.schemas import COSTS, COUNTS
 from operators.verification.verify import Verifier, engine_failed
-from pipelines.config import FixedAllocation
 from pipelines.errors import UserError
 from pipelines.run import Run
 from pipelines.scheduler import Tally, tally
 from pipelines.store import ResultName
+from pipelines.sweeps.config import FixedAllocation
 from pipelines.unit_files import Committed, Kind, Quarantined, Reading
 from pipelines.units import Cell, Unit, contiguous, covered
 from pipelines.verification import refuse_unisolated, scoring_key, verifier_of

@@ -31,10 +31,10 @@ from operators.schemas import (
 )
 from operators.schemas import check as check_schema
 from pipelines import parquet
-from pipelines.config import Sweep, parse
 from pipelines.errors import UserError, first_line
 from pipelines.run_directory import SWEEP
 from pipelines.storage import Folder
+from pipelines.sweeps.config import Sweep, parse
 from pipelines.unit_files import UnitFiles
 
 ResultName = Literal[

@@ -12,10 +12,10 @@ from typing import Any, Self
 
 import pyarrow as pa
 
-from pipelines.config import Decoding, Sweep, decoding_of
-from pipelines.engine_sections import ReplayEngine
 from pipelines.errors import UserError
 from pipelines.store import Store
+from pipelines.sweeps.config import Decoding, Sweep, decoding_of
+from pipelines.sweeps.engine_sections import ReplayEngine
 from pipelines.unit_files import Committed
 from pipelines.units import Cell, contiguous, covered
 

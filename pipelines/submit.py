@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.config import parse, read
 from pipelines.errors import UserError
+from pipelines.sweeps.config import parse, read
 
 INTERRUPTED = 130
 """Exit code of a job that was stopped."""

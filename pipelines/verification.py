@@ -9,9 +9,9 @@ from operators.isolation.sandbox import isolation_problem
 from operators.verification.asked import PROGRAMS
 from operators.verification.rules import RULES
 from operators.verification.verify import Verifier
-from pipelines.config import Verification
 from pipelines.errors import UserError
 from pipelines.run import Run
+from pipelines.sweeps.config import Verification
 from pipelines.units import Unit
 
 _MIB = 2**20

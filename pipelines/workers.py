@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 from operators.isolation.sandbox import IsolationError
 from operators.schemas import RECORDED, SAMPLES
 from pipelines import engines
-from pipelines.config import Decoding, Verification
-from pipelines.engine_sections import Model
 from pipelines.engines.protocol import Engine, Request
 from pipelines.errors import UserError
 from pipelines.run import Run
 from pipelines.scheduler import Tally, tally
 from pipelines.store import Store
+from pipelines.sweeps.config import Decoding, Verification
+from pipelines.sweeps.engine_sections import Model
 from pipelines.units import Cell, Unit, seeds, stream
 from pipelines.verification import scoring_key, verifier_of
 

@@ -47,7 +47,7 @@ def test_each_planted_import_is_noticed_by_the_wall_meant_for_it(tmp_path):
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     planted = {
         "fitting/laws/law.py": "import polars",
-        "operators/verification/extract.py": "import pipelines.config",
+        "operators/verification/extract.py": "import pipelines.sweeps.config",
         "operators/verification/mathematics.py": "import sympy",
         "operators/count.py": "import yaml",
         "pipelines/score.py": "import ray",
@@ -66,6 +66,8 @@ def test_each_planted_import_is_noticed_by_the_wall_meant_for_it(tmp_path):
         "fitting/size/model_rates.py": "import fitting.size.task_law",
         "fitting/loss/regression.py": "import fitting.loss.loss_law",
         "fitting/budget/cost.py": "import fitting.budget.best_split",
+        "pipelines/sweeps/section.py": "import pipelines.sweeps.config",
+        "pipelines/reporting/charts.py": "import pipelines.reporting.page",
     }
     for name, line in planted.items():
         with (tmp_path / name).open("a") as file:
@@ -93,4 +95,6 @@ def test_each_planted_import_is_noticed_by_the_wall_meant_for_it(tmp_path):
         "inside operators.selection",
         "inside operators.allocation",
         "inside pipelines",
+        "inside pipelines.sweeps",
+        "inside pipelines.reporting",
     }

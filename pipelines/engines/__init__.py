@@ -1,6 +1,7 @@
 """Engines: what draws samples from a model. See `protocol` for their two verbs."""
 
-from pipelines.engine_sections import (
+from pipelines.engines.protocol import Engine
+from pipelines.sweeps.engine_sections import (
     Model,
     OpenAIEngine,
     PythonEngine,
@@ -9,7 +10,6 @@ from pipelines.engine_sections import (
     TransformersEngine,
     VLLMEngine,
 )
-from pipelines.engines.protocol import Engine
 
 
 def load(model: Model) -> Engine:

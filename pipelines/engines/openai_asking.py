@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from pipelines.engine_sections import OpenAIEngine
 from pipelines.engines.openai_requests import Answer, BreachError, read
 from pipelines.engines.openai_server import FaultError, RefusedError, Server
 from pipelines.engines.retry import GoneError, Retry, TroubleError
 from pipelines.errors import UserError
+from pipelines.sweeps.engine_sections import OpenAIEngine
 
 BLAME = 8
 """Times that the server breaks down over a request, and answers others meanwhile, until the

@@ -18,8 +18,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from operators.schemas import RECORDED, SAMPLES
-from pipelines.config import Decoding
-from pipelines.engine_sections import OpenAIEngine
 from pipelines.engines.event_loop import EventLoop, together
 from pipelines.engines.openai_asking import Asker
 from pipelines.engines.openai_likelihood import likelihoods
@@ -29,6 +27,8 @@ from pipelines.engines.protocol import Engine, Request
 from pipelines.engines.repetition import repeated
 from pipelines.engines.retry import Retry
 from pipelines.errors import UserError
+from pipelines.sweeps.config import Decoding
+from pipelines.sweeps.engine_sections import OpenAIEngine
 
 _PORTABLE_SEEDS = 2**31
 """Seeds for servers that we do not know stay below; some read them into 32 bits."""

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from pipelines.config import Decoding
 from pipelines.engines.protocol import Request
+from pipelines.sweeps.config import Decoding
 
 _ENDED = {
     "stop": "stop",

@@ -16,9 +16,9 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from pipelines.engine_sections import OpenAIEngine, plain_address
 from pipelines.engines.retry import TroubleError
 from pipelines.errors import UserError
+from pipelines.sweeps.engine_sections import OpenAIEngine, plain_address
 
 try:
     import openai

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipelines.config import Decoding
+from pipelines.sweeps.config import Decoding
 
 
 @dataclass(frozen=True, kw_only=True)

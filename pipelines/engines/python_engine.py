@@ -11,9 +11,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pipelines.engine_sections import PythonEngine
 from pipelines.engines.protocol import Engine
 from pipelines.errors import UserError
+from pipelines.sweeps.engine_sections import PythonEngine
 
 _VERBS = ("generate", "likelihood", "unique_tokens", "facts", "close")
 

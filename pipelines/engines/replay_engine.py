@@ -12,11 +12,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from operators.schemas import SAMPLES, check
-from pipelines.config import Decoding
-from pipelines.engine_sections import ReplayEngine
 from pipelines.engines.protocol import Engine, Request
 from pipelines.errors import UserError
 from pipelines.stored_run import StoredModel, StoredTask
+from pipelines.sweeps.config import Decoding
+from pipelines.sweeps.engine_sections import ReplayEngine
 from pipelines.unit_files import Committed
 from pipelines.units import contiguous, covered
 

@@ -20,10 +20,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from operators.schemas import RECORDED, SAMPLES, check
-from pipelines.config import Decoding
-from pipelines.engine_sections import SimulatedEngine
 from pipelines.engines.protocol import Engine, Request
 from pipelines.engines.sampling import hash_seeds, uniforms
+from pipelines.sweeps.config import Decoding
+from pipelines.sweeps.engine_sections import SimulatedEngine
 
 # Without a digit, so that no wrong completion is a right number either.
 _WRONG = tuple(f"wrong {letter}" for letter in "abcdefghij")

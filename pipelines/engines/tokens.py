@@ -9,9 +9,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.config import Decoding
 from pipelines.engines.protocol import Request
 from pipelines.errors import UserError
+from pipelines.sweeps.config import Decoding
 
 Pair: TypeAlias = tuple[list[int], list[int]]
 """Tokens of a prompt, and of a completion."""

@@ -21,11 +21,11 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipelines.config import Decoding
 from pipelines.engines.protocol import Engine, Request
 from pipelines.engines.sampling import Leaves, hash_seeds, uniforms
 from pipelines.engines.tokens import ANCHOR, TokenReader, brief
 from pipelines.errors import UserError
+from pipelines.sweeps.config import Decoding
 
 try:
     import torch

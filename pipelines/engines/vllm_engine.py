@@ -24,8 +24,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipelines.config import Decoding
-from pipelines.engine_sections import VLLMEngine
 from pipelines.engines.event_loop import EventLoop, together
 from pipelines.engines.orphans import Guard
 from pipelines.engines.protocol import Engine, Request
@@ -35,6 +33,8 @@ from pipelines.engines.vllm_requests import Ask, plan, undrawable, unit_seed
 from pipelines.engines.vllm_samples import Drawn, texts
 from pipelines.engines.vllm_start import arguments, refusals, start, thinker
 from pipelines.errors import UserError
+from pipelines.sweeps.config import Decoding
+from pipelines.sweeps.engine_sections import VLLMEngine
 
 _WHY_NOT = ": vLLM takes none for each sample on a CPU with engine_args.enable_chunked_prefill"
 _BENT_VOCABULARY = 4_096

@@ -9,9 +9,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from pipelines.config import Decoding
 from pipelines.engines.event_loop import together
 from pipelines.engines.vllm_requests import bent, by_token
+from pipelines.sweeps.config import Decoding
 
 Place: TypeAlias = tuple[list[int], list[float]]
 """Tokens, and the log-probability of each at one place of a text."""

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.config import Decoding
 from pipelines.engines.protocol import Request
+from pipelines.sweeps.config import Decoding
 
 SAMPLES_PER_REQUEST = 1_024
 """Most samples in one request: vLLM hands a request over when the last of them is done."""

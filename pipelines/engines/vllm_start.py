@@ -18,10 +18,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipelines.engine_sections import VLLMEngine
 from pipelines.engines.tokens import brief
 from pipelines.engines.vllm_requests import first_unknown
 from pipelines.errors import UserError
+from pipelines.sweeps.engine_sections import VLLMEngine
 
 _CACHE_BYTES = 4 * 2**30
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)

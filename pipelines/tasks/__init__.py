@@ -6,7 +6,7 @@ verifier that reads its answers. None knows how problems are answered.
 
 import pyarrow as pa
 
-from pipelines.task_sections import (
+from pipelines.sweeps.task_sections import (
     AnyTask,
     ArithmeticTask,
     FileTask,

@@ -4,7 +4,7 @@ import pyarrow as pa
 
 from pipelines import ladder
 from pipelines.errors import UserError
-from pipelines.task_sections import ArithmeticTask
+from pipelines.sweeps.task_sections import ArithmeticTask
 from pipelines.tasks.problem import Problem, table
 
 

@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 import pyarrow as pa
 
-from pipelines.task_sections import FileField, FileTask
+from pipelines.sweeps.task_sections import FileField, FileTask
 from pipelines.tasks.problem import Message, Problem, collect, user
 from pipelines.tasks.rows import Row
 

@@ -8,7 +8,7 @@ from functools import partial
 
 import pyarrow as pa
 
-from pipelines.task_sections import GSM8KTask
+from pipelines.sweeps.task_sections import GSM8KTask
 from pipelines.tasks.problem import BOXED, Problem, collect, user
 from pipelines.tasks.rows import Row
 

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from operators.verification.boxed import last_boxed
-from pipelines.task_sections import MathTask
+from pipelines.sweeps.task_sections import MathTask
 from pipelines.tasks.problem import BOXED, Problem, collect, user
 from pipelines.tasks.rows import Row
 

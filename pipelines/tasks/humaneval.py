@@ -8,7 +8,7 @@ from functools import partial
 
 import pyarrow as pa
 
-from pipelines.task_sections import HUMANEVAL_STOP, HumanEvalTask
+from pipelines.sweeps.task_sections import HUMANEVAL_STOP, HumanEvalTask
 from pipelines.tasks.problem import Problem, collect, user
 from pipelines.tasks.rows import Row
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.task_sections import MultipleChoiceTask
+from pipelines.sweeps.task_sections import MultipleChoiceTask
 from pipelines.tasks.problem import Problem, collect, user
 from pipelines.tasks.rows import Row
 

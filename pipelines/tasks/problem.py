@@ -15,7 +15,7 @@ from operators.verification.extract import canonical_answer
 from operators.verification.options import check_options
 from operators.verification.programs import read_tests
 from pipelines.errors import UserError
-from pipelines.task_sections import ReadTask, Verifier
+from pipelines.sweeps.task_sections import ReadTask, Verifier
 from pipelines.tasks.reading import read
 from pipelines.tasks.rows import Row
 

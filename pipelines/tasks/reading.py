@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 
 from pipelines.errors import UserError
-from pipelines.task_sections import ReadTask
+from pipelines.sweeps.task_sections import ReadTask
 
 FORMATS = ".jsonl, .jsonl.gz, .json, .parquet or .tsv"
 

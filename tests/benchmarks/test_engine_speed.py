@@ -5,8 +5,8 @@ import time
 import numpy as np
 import pytest
 
-from pipelines.config import Decoding
 from pipelines.engines.protocol import Request
+from pipelines.sweeps.config import Decoding
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

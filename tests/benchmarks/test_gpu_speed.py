@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from pipelines import ladder
-from pipelines.config import Decoding
 from pipelines.engines.protocol import Request
+from pipelines.sweeps.config import Decoding
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

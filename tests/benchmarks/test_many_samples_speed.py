@@ -28,7 +28,7 @@ OBSERVED = """
 import json, sys, threading, time
 import psutil
 from pipelines import cli, progress
-from pipelines.config import OBJECT_STORE_BYTES
+from pipelines.sweeps.config import OBJECT_STORE_BYTES
 
 me, began, rows = psutil.Process(), time.perf_counter(), []
 seen = {"samples": 0}

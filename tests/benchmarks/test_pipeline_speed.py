@@ -37,7 +37,7 @@ BARE = """
 import json, sys, time
 import numpy as np
 from pipelines import engines, models, tasks
-from pipelines.config import load
+from pipelines.sweeps.config import load
 from pipelines.engines.protocol import Request
 from pipelines.units import Cell, missing, seeds
 from pathlib import Path

@@ -33,7 +33,7 @@ BARE = """
 import json, sys, time
 from pathlib import Path
 from pipelines import models, tasks
-from pipelines.config import load
+from pipelines.sweeps.config import load
 
 def main():
     from vllm import LLM, SamplingParams

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from pipelines.engine_sections import SimulatedEngine
 from pipelines.engines.simulated_engine import SimulatedModel
+from pipelines.sweeps.engine_sections import SimulatedEngine
 
 HUGE = 10_000_000
 """Characters."""

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import click
 import jsonschema
 import pytest
 import ray
@@ -185,7 +186,8 @@ class TestCommands:
     def test_they_parse(self, line):
         program, verb, *arguments = line
         assert program == "passlaw"
-        parsed = passlaw.commands[verb].make_context(verb, list(arguments))
+        command = passlaw.get_command(click.Context(passlaw), verb)
+        parsed = command.make_context(verb, list(arguments))
         assert str(parsed.params["target"]) == "/sweeps/sweep.yaml"
 
 

@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 
 from operators.schemas import FINISH_REASONS, RECORDED, SAMPLES, check
 from pipelines import parquet
-from pipelines.config import Decoding
 from pipelines.engines.protocol import Engine, Request
 from pipelines.errors import UserError
+from pipelines.sweeps.config import Decoding
 from pipelines.units import seeds, stream
 from tests.pipelines.sample_statistics import chance_of_overlap, frequencies_p_value
 

@@ -7,9 +7,9 @@ import polars as pl
 
 from operators.schemas import AUDIT, CALIBRATION, COUNTS, SELECTION
 from operators.selection.table import selection_table
-from pipelines.config import Sweep, parse
 from pipelines.fit import fit_tables
 from pipelines.store import RunTables
+from pipelines.sweeps.config import Sweep, parse
 
 SIZES = (2_600, 5_200, 9_800, 18_500, 35_000, 66_000, 115_000, 200_000)
 FIRST_LOOK, GROWTH, CAP, R = 1_000, 2, 100_000, 5

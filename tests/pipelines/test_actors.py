@@ -7,10 +7,10 @@ from ray.exceptions import ActorDiedError, ObjectLostError, RayActorError, RayTa
 
 from pipelines import actors, replicas
 from pipelines.actors import BUILDS, PATIENCE, Pool
-from pipelines.config import parse
 from pipelines.errors import UserError
 from pipelines.replicas import Broken, Done, Exact, Failed
 from pipelines.scheduler import Tally
+from pipelines.sweeps.config import parse
 from pipelines.units import Cell, Unit
 
 

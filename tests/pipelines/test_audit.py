@@ -9,9 +9,9 @@ import pytest
 
 from operators.schemas import RECORDED, SAMPLES
 from pipelines.audit import audit
-from pipelines.config import parse
 from pipelines.errors import UserError
 from pipelines.run import opened
+from pipelines.sweeps.config import parse
 from pipelines.units import Cell, Unit
 
 CELL = Cell("m", "quiz")

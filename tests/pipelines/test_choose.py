@@ -9,8 +9,8 @@ import pytest
 
 from operators.schemas import SAMPLES, SCORES
 from pipelines.choose import MOST_TRIES, choose
-from pipelines.config import parse
 from pipelines.run import opened
+from pipelines.sweeps.config import parse
 from pipelines.units import Cell, Unit
 
 CELL = Cell("m", "quiz")

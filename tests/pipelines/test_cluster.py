@@ -9,9 +9,9 @@ import polars as pl
 import psutil
 import pytest
 
-from pipelines.config import Decoding, parse
 from pipelines.engines.protocol import Request
 from pipelines.engines.simulated_engine import SimulatedModel
+from pipelines.sweeps.config import Decoding, parse
 from tests.command import COMMAND, ENVIRONMENT
 from tests.pipelines.ray_nodes import OPEN, RayNodes, until
 

@@ -23,7 +23,6 @@ from pipelines import packs, parquet
 from pipelines import replay as replays
 from pipelines.choose import choose
 from pipelines.compact import compact
-from pipelines.config import parse
 from pipelines.errors import UserError
 from pipelines.run import opened
 from pipelines.scheduler import Scheduler
@@ -31,6 +30,7 @@ from pipelines.score import refresh, score
 from pipelines.status import cell_status
 from pipelines.storage import Folder
 from pipelines.store import Store
+from pipelines.sweeps.config import parse
 from pipelines.unit_files import Reading
 from pipelines.units import Cell, Unit
 from pipelines.verification import scoring_key

@@ -11,9 +11,9 @@ import pytest
 
 from operators.schemas import PROBLEMS, SAMPLES
 from pipelines import engines, ladder
-from pipelines.config import Decoding, parse
-from pipelines.engine_sections import PythonEngine, ReplayEngine, SimulatedEngine
 from pipelines.store import Store
+from pipelines.sweeps.config import Decoding, parse
+from pipelines.sweeps.engine_sections import PythonEngine, ReplayEngine, SimulatedEngine
 from pipelines.units import Cell, Unit
 from tests.pipelines.dice_engine import Dice
 from tests.pipelines.engine_conformance import AGAIN, MOST, TASK, EngineConformance, Subject

@@ -6,9 +6,9 @@ import struct
 import numpy as np
 import pytest
 
-from pipelines.engine_sections import SimulatedEngine, TransformersEngine
 from pipelines.errors import UserError
 from pipelines.models import find
+from pipelines.sweeps.engine_sections import SimulatedEngine, TransformersEngine
 
 TENSORS = {"embed": (10, 4), "layer.weight": (4, 4), "norm": (4,), "scale": ()}
 PARAMETERS = 40 + 16 + 4 + 1

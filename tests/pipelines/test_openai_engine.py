@@ -19,14 +19,14 @@ from hypothesis import strategies as st
 
 from operators.schemas import SAMPLES, check
 from pipelines import models
-from pipelines.config import Decoding, parse
-from pipelines.engine_sections import OpenAIEngine
 from pipelines.engines import load
 from pipelines.engines.openai_requests import BreachError, apportioned, plan, read
 from pipelines.engines.protocol import Request
 from pipelines.engines.repetition import clones, echo, repeated
 from pipelines.engines.retry import GaveUpError, GoneError, Retry, TroubleError
 from pipelines.errors import UserError
+from pipelines.sweeps.config import Decoding, parse
+from pipelines.sweeps.engine_sections import OpenAIEngine
 from tests.command import ENVIRONMENT, passlaw
 from tests.pipelines.misbehaving_server import MisbehavingServer, digit
 

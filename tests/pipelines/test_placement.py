@@ -2,10 +2,10 @@
 
 import pytest
 
-from pipelines.config import Resources, parse
 from pipelines.errors import UserError
 from pipelines.models import find
 from pipelines.placement import Need, lacking, need_of, room
+from pipelines.sweeps.config import Resources, parse
 
 RESOURCES = Resources(engine_cpus=2, engine_gpus=0.5)
 SMALL, LARGE = {"CPU": 8.0, "GPU": 1.0}, {"CPU": 16.0, "GPU": 4.0, "fast": 1.0}

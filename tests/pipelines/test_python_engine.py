@@ -15,8 +15,6 @@ from scipy.stats import binom
 
 from operators.schemas import SAMPLES, check
 from pipelines import engines
-from pipelines.config import Decoding, parse
-from pipelines.engine_sections import PythonEngine
 from pipelines.engines import load
 from pipelines.engines.protocol import Request
 from pipelines.errors import UserError
@@ -24,12 +22,14 @@ from pipelines.models import find
 from pipelines.progress import Display
 from pipelines.run import opened
 from pipelines.sample import sample
+from pipelines.sweeps.config import Decoding, parse
+from pipelines.sweeps.engine_sections import PythonEngine
 
 ENGINE = """
 from operators.schemas import SAMPLES
 from pipelines.engines.protocol import Engine
 from pipelines.engines.simulated_engine import SimulatedModel
-from pipelines.engine_sections import SimulatedEngine
+from pipelines.sweeps.engine_sections import SimulatedEngine
 
 
 class Mine(Engine):

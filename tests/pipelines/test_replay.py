@@ -14,11 +14,11 @@ import yaml
 
 from pipelines import replay as replays
 from pipelines import run as runs
-from pipelines.config import parse
 from pipelines.errors import UserError
-from pipelines.replay_figures import draw
-from pipelines.replay_page import page
+from pipelines.reporting.replay_figures import draw
+from pipelines.reporting.replay_page import page
 from pipelines.store import Store
+from pipelines.sweeps.config import parse
 from tests.command import passlaw
 
 SWEEP: dict[str, Any] = {

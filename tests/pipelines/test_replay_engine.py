@@ -10,8 +10,6 @@ import pytest
 
 from operators.schemas import SAMPLES
 from pipelines.compact import compact
-from pipelines.config import Decoding, parse
-from pipelines.engine_sections import ReplayEngine
 from pipelines.engines import load
 from pipelines.engines.protocol import Request
 from pipelines.errors import UserError
@@ -20,6 +18,8 @@ from pipelines.run import allocation_of, opened, reopened
 from pipelines.scheduler import Scheduler
 from pipelines.score import score
 from pipelines.store import Store
+from pipelines.sweeps.config import Decoding, parse
+from pipelines.sweeps.engine_sections import ReplayEngine
 from pipelines.tasks import problems
 from pipelines.units import Cell, Unit
 from pipelines.workers import EngineWorker, KeeperWorker, Plan

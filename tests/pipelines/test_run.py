@@ -5,11 +5,11 @@ import json
 import pytest
 
 from operators.allocation.looks import fixed, until
-from pipelines.config import digest, parse
 from pipelines.errors import UserError
 from pipelines.lease import Lease
 from pipelines.run import allocation_of, opened, reopened
 from pipelines.storage import Folder
+from pipelines.sweeps.config import digest, parse
 from pipelines.units import Cell
 
 

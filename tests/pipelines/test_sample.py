@@ -20,7 +20,6 @@ import pytest
 from fitting import pass_until
 from operators.schemas import SCORES
 from pipelines import actors
-from pipelines.config import parse
 from pipelines.engines.simulated_engine import SimulatedModel
 from pipelines.errors import UserError
 from pipelines.progress import Display
@@ -28,6 +27,7 @@ from pipelines.replicas import Broken, Done, Exact, Failed, Idle, Opening
 from pipelines.run import opened, reopened
 from pipelines.sample import sample
 from pipelines.score import score
+from pipelines.sweeps.config import parse
 from pipelines.units import Cell
 from pipelines.workers import EngineWorker, KeeperWorker, failed_samples
 
@@ -265,7 +265,7 @@ class TestThroughRay:
             "from pipelines.progress import Display\n"
             "from pipelines.run import opened\n"
             "from pipelines.sample import sample\n"
-            "from pipelines.config import load\n"
+            "from pipelines.sweeps.config import load\n"
             "with opened(load(Path(sys.argv[1]))) as run:\n"
             "    said = sample(run, Display(io.StringIO()))\n"
             "print(said.drawn, 'ray' in sys.modules)\n"

@@ -8,12 +8,12 @@ from scipy.stats import binom, chisquare, geom, kstest
 
 from operators.schemas import PROBLEMS, SAMPLES, check
 from operators.verification.verify import verify
-from pipelines.config import Decoding, digest
-from pipelines.engine_sections import SimulatedEngine
 from pipelines.engines import load
 from pipelines.engines.protocol import Request
 from pipelines.engines.simulated_engine import SimulatedModel
 from pipelines.models import find
+from pipelines.sweeps.config import Decoding, digest
+from pipelines.sweeps.engine_sections import SimulatedEngine
 from pipelines.units import seeds
 
 

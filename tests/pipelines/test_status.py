@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pipelines.config import parse
 from pipelines.engines.protocol import Request
 from pipelines.engines.simulated_engine import SimulatedModel
 from pipelines.lease import Lease
 from pipelines.run import opened, reopened
 from pipelines.score import refresh, score
 from pipelines.status import cell_status, show
+from pipelines.sweeps.config import parse
 from pipelines.units import Cell, Unit, seeds
 
 CELL = Cell("m", "quiz")

@@ -16,10 +16,10 @@ import pytest
 import yaml
 
 from operators.schemas import COUNTS, EXACT, PROBLEMS, SAMPLES, SCORES
-from pipelines.config import parse
 from pipelines.errors import UserError
 from pipelines.storage import Folder
 from pipelines.store import Store
+from pipelines.sweeps.config import parse
 from pipelines.units import Cell, Unit
 
 CELL = Cell("model-1", "task.2")

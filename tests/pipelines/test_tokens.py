@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from pipelines import ladder
-from pipelines.config import Decoding
 from pipelines.engines.protocol import Request
 from pipelines.engines.tokens import TokenReader
 from pipelines.errors import UserError
+from pipelines.sweeps.config import Decoding
 
 transformers = pytest.importorskip("transformers")
 tokenizers = pytest.importorskip("tokenizers")

@@ -13,10 +13,10 @@ import pytest
 from scipy import stats
 
 from operators.schemas import RECORDED, SAMPLES
-from pipelines.config import Decoding
 from pipelines.engines.protocol import Request
 from pipelines.engines.sampling import Leaves, hash_seeds, uniforms
 from pipelines.errors import UserError
+from pipelines.sweeps.config import Decoding
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

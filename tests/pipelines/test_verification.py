@@ -5,10 +5,10 @@ import json
 import pytest
 
 from pipelines import verification
-from pipelines.config import Verification, parse
 from pipelines.errors import UserError
 from pipelines.run import opened
 from pipelines.score import score
+from pipelines.sweeps.config import Verification, parse
 from pipelines.units import Cell, Unit
 from pipelines.verification import scoring_key
 

@@ -8,8 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pipelines.config import Decoding
-from pipelines.engine_sections import TransformersEngine, VLLMEngine
 from pipelines.engines.protocol import Request
 from pipelines.engines.vllm_requests import (
     COOLEST,
@@ -25,6 +23,8 @@ from pipelines.engines.vllm_requests import (
 )
 from pipelines.errors import UserError
 from pipelines.models import find
+from pipelines.sweeps.config import Decoding
+from pipelines.sweeps.engine_sections import TransformersEngine, VLLMEngine
 from pipelines.units import seeds, stream
 
 

@@ -14,10 +14,10 @@ import pytest
 
 from operators.schemas import SAMPLES
 from pipelines import engines, workers
-from pipelines.config import parse
 from pipelines.engines.protocol import Engine
 from pipelines.errors import UserError
 from pipelines.run import opened
+from pipelines.sweeps.config import parse
 from pipelines.units import Cell, Unit
 from pipelines.workers import EngineWorker, Plan
 

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 import pytest
 
 from pipelines import ladder
-from pipelines.engine_sections import VLLMEngine
+from pipelines.sweeps.engine_sections import VLLMEngine
 
 collect_ignore_glob = [] if find_spec("vllm") else ["test_*.py"]
 

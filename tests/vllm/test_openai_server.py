@@ -14,10 +14,10 @@ import polars as pl
 import pytest
 
 from pipelines import ladder
-from pipelines.config import Decoding
-from pipelines.engine_sections import OpenAIEngine
 from pipelines.engines.openai_engine import OpenAIModel
 from pipelines.engines.retry import Retry
+from pipelines.sweeps.config import Decoding
+from pipelines.sweeps.engine_sections import OpenAIEngine
 from tests.command import passlaw
 from tests.pipelines.engine_conformance import EngineConformance, Subject, frequencies_p_value
 from tests.vllm.conftest import RUNG

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.config import Decoding
+from pipelines.sweeps.config import Decoding
 from tests.pipelines.engine_conformance import EngineConformance, Subject
 from tests.vllm.conftest import build
 

@@ -11,10 +11,10 @@ import psutil
 import pytest
 from scipy import stats
 
-from pipelines.config import Decoding
 from pipelines.engines.orphans import VARIABLE, marked
 from pipelines.engines.protocol import Request
 from pipelines.errors import UserError
+from pipelines.sweeps.config import Decoding
 from pipelines.units import seeds, stream
 from tests.pipelines.engine_conformance import FALSE_ALARM, chance_of_overlap
 from tests.vllm.conftest import QUICK, build

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from pipelines import ladder
-from pipelines.config import Decoding
 from pipelines.engines.protocol import Request
+from pipelines.sweeps.config import Decoding
 from tests.vllm.conftest import RUNG, build
 from tests.vllm.test_vllm_engine import VARIED, request
 

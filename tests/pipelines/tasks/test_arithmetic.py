@@ -5,7 +5,7 @@ import pytest
 from operators.schemas import PROBLEMS
 from pipelines.errors import UserError
 from pipelines.ladder import TASKS, held_out_problems
-from pipelines.task_sections import ArithmeticTask
+from pipelines.sweeps.task_sections import ArithmeticTask
 from pipelines.tasks import problems
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from operators.schemas import PROBLEMS
 from pipelines.errors import UserError
-from pipelines.task_sections import FileTask
+from pipelines.sweeps.task_sections import FileTask
 from pipelines.tasks import problems
 
 ROWS = [

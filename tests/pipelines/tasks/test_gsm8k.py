@@ -6,7 +6,7 @@ import json
 import pytest
 
 from pipelines.errors import UserError
-from pipelines.task_sections import GSM8KTask
+from pipelines.sweeps.task_sections import GSM8KTask
 from pipelines.tasks import problems
 from pipelines.tasks.problem import BOXED
 

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from pipelines.errors import UserError
-from pipelines.task_sections import MathTask
+from pipelines.sweeps.task_sections import MathTask
 from pipelines.tasks import problems
 
 ROW = {"problem": "What is $1/2$?", "solution": "It is \\boxed{\\frac{1}{2}}."}

@@ -7,7 +7,7 @@ import pytest
 
 from operators.verification import programs
 from pipelines.errors import UserError
-from pipelines.task_sections import HUMANEVAL_STOP, HumanEvalTask
+from pipelines.sweeps.task_sections import HUMANEVAL_STOP, HumanEvalTask
 from pipelines.tasks import problems
 
 ROW = {

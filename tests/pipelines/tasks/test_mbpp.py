@@ -6,7 +6,7 @@ import json
 import pytest
 
 from pipelines.errors import UserError
-from pipelines.task_sections import MBPPTask
+from pipelines.sweeps.task_sections import MBPPTask
 from pipelines.tasks import problems
 
 ROW = {

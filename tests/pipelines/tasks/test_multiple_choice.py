@@ -5,7 +5,7 @@ import json
 import pytest
 
 from pipelines.errors import UserError
-from pipelines.task_sections import MultipleChoiceTask
+from pipelines.sweeps.task_sections import MultipleChoiceTask
 from pipelines.tasks import problems
 
 QUESTION = "Which is a number?"

@@ -13,7 +13,7 @@ import pytest
 
 from operators.schemas import SAMPLES
 from operators.verification.verify import Verifier
-from pipelines.config import decoding_of, parse
+from pipelines.sweeps.config import decoding_of, parse
 from pipelines.tasks import mbpp, problems
 from pipelines.workers import _passing
 

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from pipelines.errors import UserError
-from pipelines.task_sections import FileTask, MBPPTask
+from pipelines.sweeps.task_sections import FileTask, MBPPTask
 from pipelines.tasks.reading import read
 
 ROWS = [{"problem_id": "a", "prompt": '1 "+" 1', "answer": "2"}, {"problem_id": "b", "prompt": "é"}]

@@ -12,7 +12,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from pipelines.charts import Sheet, number, panels_of
+from pipelines.reporting.charts import Sheet, number, panels_of
 
 Row = dict[str, Any]
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from pipelines.section import Name, Section
+from pipelines.sweeps.section import Name, Section
 
 Text = Annotated[str, Field(min_length=1)]
 

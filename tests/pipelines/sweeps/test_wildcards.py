@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines import ladder
-from pipelines.config import load
 from pipelines.errors import UserError
 from pipelines.lease import Lease
 from pipelines.store import Store
-from pipelines.wildcards import expand
+from pipelines.sweeps.config import load
+from pipelines.sweeps.wildcards import expand
 from tests.command import passlaw
 
 

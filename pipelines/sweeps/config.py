@@ -13,8 +13,9 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, StrictBool, ValidationError, model_validator
 
-from pipelines import wildcards
-from pipelines.engine_sections import (
+from pipelines.errors import UserError
+from pipelines.sweeps import wildcards
+from pipelines.sweeps.engine_sections import (
     Model,
     OpenAIEngine,
     PythonEngine,
@@ -23,9 +24,8 @@ from pipelines.engine_sections import (
     TransformersEngine,
     VLLMEngine,
 )
-from pipelines.errors import UserError
-from pipelines.section import Name, Section
-from pipelines.task_sections import (
+from pipelines.sweeps.section import Name, Section
+from pipelines.sweeps.task_sections import (
     ArithmeticTask,
     FileTask,
     GSM8KTask,

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipelines.charts import number
-from pipelines.page import render
-from pipelines.replay_figures import FIXED, MOST_PANELS, draw
+from pipelines.reporting.charts import number
+from pipelines.reporting.page import render
+from pipelines.reporting.replay_figures import FIXED, MOST_PANELS, draw
 from pipelines.run import Run, version
 
 Row = dict[str, Any]

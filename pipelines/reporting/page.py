@@ -12,7 +12,7 @@ import jinja2
 import vl_convert
 from markupsafe import Markup
 
-from pipelines.charts import number
+from pipelines.reporting.charts import number
 
 
 def render(

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from fitting.coverage.fit import Family
 from operators.isolation import sandbox, workers
 from operators.verification.options import VERIFIERS
-from pipelines.config import (
+from pipelines.errors import UserError
+from pipelines.sweeps.config import (
     CoverageFamily,
     FixedAllocation,
     UntilAllocation,
@@ -23,9 +24,8 @@ from pipelines.config import (
     load,
     parse,
 )
-from pipelines.engine_sections import SimulatedEngine, TransformersEngine
-from pipelines.errors import UserError
-from pipelines.task_sections import HUMANEVAL_STOP, ArithmeticTask, FileTask, Verifier
+from pipelines.sweeps.engine_sections import SimulatedEngine, TransformersEngine
+from pipelines.sweeps.task_sections import HUMANEVAL_STOP, ArithmeticTask, FileTask, Verifier
 
 SIMULATED = {"engine": "simulated", "name": "sim", "parameters": 10, "rate": 0.1}
 LADDER = {"name": "rung", "path": "ladder:2k"}

@@ -1,7 +1,7 @@
 """Stage 4, report: the tables of a run become one page that a stranger can read.
 
-Knows what to say and in which order; the charts come from `pipelines.figures`. The page opens
-from disk with no network: the libraries that draw the charts are inside it, once.
+Knows what to say and in which order; the charts come from `figures`. The page opens from disk with
+no network: the libraries that draw the charts are inside it, once.
 """
 
 import json
@@ -13,12 +13,12 @@ import altair as alt
 import polars as pl
 import vl_convert
 
-from pipelines.charts import NONE, number, size_label
-from pipelines.config import UntilAllocation, digest
-from pipelines.figures import FEW_PASSES, MOST_CELLS, draw, largest_model
-from pipelines.page import render as render_page
+from pipelines.reporting.charts import NONE, number, size_label
+from pipelines.reporting.figures import FEW_PASSES, MOST_CELLS, draw, largest_model
+from pipelines.reporting.page import render as render_page
 from pipelines.run import Run, results
 from pipelines.store import ResultName, RunTables
+from pipelines.sweeps.config import UntilAllocation, digest
 
 Row = dict[str, Any]
 

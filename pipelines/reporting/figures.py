@@ -12,7 +12,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from pipelines.charts import (
+from pipelines.reporting.charts import (
     GREY,
     INK,
     Sheet,

@@ -12,9 +12,9 @@ import polars as pl
 import pytest
 
 from fitting import coverage_law_from_dict
-from pipelines.config import Tracking
 from pipelines.store import RunTables
-from pipelines.tracking import track
+from pipelines.sweeps.config import Tracking
+from pipelines.tracking.track import track
 from tests.pipelines.simulated_run import simulate, tabled
 
 
@@ -217,7 +217,7 @@ def test_a_dead_server_is_only_a_warning(tables, monkeypatch, caplog):
         uri = f"http://127.0.0.1:{free.getsockname()[1]}"
     with caplog.at_level(logging.WARNING):
         assert track(tables, Tracking(uri=uri), [], invocation={}) is None
-    (record,) = [r for r in caplog.records if r.name == "pipelines.tracking"]
+    (record,) = [r for r in caplog.records if r.name == "pipelines.tracking.track"]
     assert uri in record.getMessage()
     assert "\n" not in record.getMessage()
 

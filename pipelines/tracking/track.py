@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from fitting import Status
-from pipelines.config import Tracking, digest
 from pipelines.run import Run, results
 from pipelines.store import RunTables
+from pipelines.sweeps.config import Tracking, digest
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -39,7 +39,7 @@ DIGEST_TAG = "passlaw.digest"
 _METRICS_PER_CALL = 1_000
 """MLflow's limit for a batch."""
 _MODEL_REQUIREMENTS = ("numpy", "scipy", "pandas")
-_ROOT = Path(__file__).parents[1]
+_ROOT = Path(__file__).parents[2]
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -348,7 +348,7 @@ def _log_model(name: str, laws: Sequence[Mapping[str, Any]], folder: Path) -> No
     )
     mlflow.pyfunc.log_model(
         name=name,
-        python_model=str(_ROOT / "pipelines" / "law_model.py"),
+        python_model=str(Path(__file__).with_name("law_model.py")),
         artifacts={"laws": str(stored)},
         code_paths=[str(_ROOT / "fitting")],
         pip_requirements=list(_MODEL_REQUIREMENTS),

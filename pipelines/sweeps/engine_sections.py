@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, StrictBool, model_validator
 
-from pipelines.section import Name, Section
+from pipelines.sweeps.section import Name, Section
 
 
 class Placement(Section):

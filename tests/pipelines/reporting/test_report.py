@@ -5,8 +5,8 @@ import altair as alt
 import polars as pl
 import pytest
 
-from pipelines.charts import number, size_label
-from pipelines.report import figure_files, render
+from pipelines.reporting.charts import number, size_label
+from pipelines.reporting.report import figure_files, render
 from tests.pipelines.simulated_run import simulate, tabled
 
 TASKS = ("add-2", "add-3")

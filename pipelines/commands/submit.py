@@ -1,0 +1,43 @@
+"""submit: a sweep as a job of a Ray cluster."""
+
+from pathlib import Path
+
+import click
+
+from pipelines.commands.terminal import DONE, overrides_option, say
+
+
+@click.command()
+@click.argument("target", metavar="SWEEP.yaml", type=click.Path(path_type=Path))
+@overrides_option
+@click.option("--address", metavar="URL",
+              help="Ray's dashboard, as in http://head:8265.  [default: RAY_API_SERVER_ADDRESS, or "
+              "the Ray of this machine]")  # fmt: skip
+@click.option("--working-dir", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+              help="Folder that the job gets a copy of.  [default: the sweep's]")  # fmt: skip
+@click.option("--env", "variables", multiple=True, metavar="NAME",
+              help="Give the job this variable with its value here. Anyone who sees Ray's "
+              "dashboard can read it: keep secrets on the cluster. May be repeated.")  # fmt: skip
+@click.option("--wait", is_flag=True,
+              help="Show the job's log until it ends, and exit with its code.")  # fmt: skip
+def submit(
+    target: Path,
+    overrides: tuple[str, ...],
+    address: str | None,
+    working_dir: Path | None,
+    variables: tuple[str, ...],
+    wait: bool,
+) -> int:
+    """Have a Ray cluster run a sweep, as a job; once, however often it is submitted."""
+    from pipelines import submit as jobs
+
+    job = jobs.job_of(target, overrides, working_dir=working_dir, variables=variables)
+    cluster = jobs.Jobs(address)
+    submission, is_new = cluster.submit(job)
+    say("submit", submission if is_new else f"{submission} is running already")
+    if wait:
+        return cluster.follow(submission, lambda text: click.echo(text, nl=False))
+    where = f" --address {address}" if address else ""
+    say("follow", f"ray job logs --follow{where} {submission}")
+    say("stop", f"ray job stop{where} {submission}")
+    return DONE

@@ -1,0 +1,89 @@
+"""What all verbs share: exit codes, how a sweep or run is named, and how a verb speaks.
+
+A verb says what it does on standard output, a line at a time, and warns on standard error. With
+`--json` its lines go to standard error too, and standard output holds one JSON document alone.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+
+from pipelines.errors import UserError
+from pipelines.store import Store
+from pipelines.sweeps.config import Sweep, load, parse
+
+DONE, WITH_FAILURES, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+_JSON = "passlaw.json"
+
+Verb = TypeVar("Verb", bound=Callable[..., Any])
+
+target_argument = click.argument("target", metavar="SWEEP.yaml|RUN")
+overrides_option = click.option(
+    "-o", "overrides", multiple=True, metavar="KEY.SUB=VALUE",
+    help="Override a value of the sweep, as in -o allocation.cap=20000. May be repeated.",
+)  # fmt: skip
+
+
+def json_option(verb: Verb) -> Verb:
+    """Give a verb the option `--json`; it must call `result` once."""
+
+    def remember(context: click.Context, _: click.Parameter, value: bool) -> None:
+        context.find_root().meta[_JSON] = value
+
+    return click.option(
+        "--json", is_flag=True, expose_value=False, callback=remember,
+        help="Print one JSON document on standard output; all else goes to standard error.",
+    )(verb)  # fmt: skip
+
+
+def wants_json() -> bool:
+    """Whether standard output is for one JSON document alone."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.find_root().meta.get(_JSON, False))
+
+
+def say(stage: str, text: str) -> None:
+    """Print what a stage did."""
+    click.echo(f"{stage:<7} {text}", err=wants_json())
+
+
+def note(text: str) -> None:
+    """Warn, on standard error."""
+    click.echo(f"passlaw: {text}", err=True)
+
+
+def console() -> Console:
+    """Return where tables are printed."""
+    return Console(stderr=wants_json())
+
+
+def result(document: Mapping[str, Any]) -> None:
+    """Print a verb's result as JSON, if that was asked for; what is not finite is an error."""
+    if wants_json():
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def is_run(name: str) -> bool:
+    """Whether a run directory is meant, rather than a sweep file."""
+    return "://" in name or Path(name).is_dir()
+
+
+def demand_run(name: str) -> None:
+    """Raise UserError where no run directory is meant."""
+    if not is_run(name):
+        raise UserError(f"{name}: no such run directory; `passlaw sample` makes one")
+
+
+def sweep_of(target: str, overrides: tuple[str, ...] = ()) -> Sweep:
+    """Read a sweep file, or the sweep that a run directory records."""
+    if not is_run(target):
+        return load(Path(target), overrides)
+    store = Store.at(target)
+    sweep, _ = store.read_sweep()
+    values = sweep.model_dump(mode="json") | {"run": target}
+    return parse(values, source=store.storage.url("sweep.yaml"), overrides=overrides)
