@@ -14,7 +14,6 @@ import click
 
 from pipelines.commands.terminal import BAD_INPUT, INTERRUPTED, note
 from pipelines.errors import UserError
-from pipelines.run import version
 
 _VERBS: Mapping[str, str] = {
     "run": "stages.run",
@@ -23,10 +22,12 @@ _VERBS: Mapping[str, str] = {
     "fit": "stages.fit",
     "report": "stages.report",
     "status": "status.status",
+    "ls": "list_runs.ls",
     "replay": "replay.replay",
     "compact": "compact.compact",
     "submit": "submit.submit",
     "doctor": "doctor.doctor",
+    "completion": "completion.completion",
     "ladder": "ladder.ladder",
 }
 """Where in `pipelines.commands` each verb is, in the order of `passlaw --help`."""
@@ -47,8 +48,17 @@ class _Verbs(click.Group):
         return command
 
 
+def _show_version(context: click.Context, _: click.Parameter, asked: bool) -> None:
+    if asked and not context.resilient_parsing:
+        from pipelines.run import version
+
+        click.echo(f"passlaw, version {version()}")
+        context.exit()
+
+
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(version(), prog_name="passlaw")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version,
+              help="Show the version and exit.")  # fmt: skip
 def passlaw() -> None:
     """Sample language models at scale, measure what they pass, and fit the laws of its growth."""
 

@@ -1,25 +1,30 @@
-"""The live display of sampling: a line that is redrawn on a terminal, plain lines elsewhere."""
+"""The live display of sampling: a table that is redrawn on a terminal, plain lines elsewhere.
+
+On a terminal its height stays the same while the work goes on, so that nothing jumps.
+"""
 
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TextIO
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.scheduler import Progress
+from pipelines.scheduler import CellProgress, Progress
 
 PLAIN_EVERY = 10.0
 """Seconds between plain lines."""
 WINDOW = 15.0
 """Seconds over which the rate is measured."""
+MOST_CELLS = 12
+"""Most cells that are shown at a time; fewer on a low terminal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,12 +63,14 @@ class Display:
         self._history: deque[tuple[float, int]] = deque()
         self._printed = float("-inf")
         self._live: Live | None = None
+        self._rows = MOST_CELLS
 
     def __enter__(self) -> Self:
         """Take the line, if there is a terminal."""
         console = Console(file=self._stream)
         if console.is_terminal:
-            self._live = Live(console=console, refresh_per_second=4, transient=True)
+            self._rows = max(min(MOST_CELLS, console.height - 4), 1)
+            self._live = Live(console=console, refresh_per_second=2, transient=True)
             self._live.__enter__()
         return self
 
@@ -81,7 +88,7 @@ class Display:
         """Show the state of the work; plain lines come at most every few seconds."""
         reading = self._read(progress, note)
         if self._live is not None:
-            self._live.update(_table(reading))
+            self._live.update(_view(reading, self._rows))
         elif force or self._clock() - self._printed >= PLAIN_EVERY:
             self._printed = self._clock()
             print(reading.line(), file=self._stream, flush=True)
@@ -98,16 +105,38 @@ class Display:
         return Reading(progress=progress, rate=rate, seconds_left=left, note=note)
 
 
-def _table(reading: Reading) -> Table:
-    progress = reading.progress
-    grid = Table.grid(padding=(0, 1))
-    total = max(progress.problems, 1)
-    grid.add_row(
-        Text("sampling"),
-        ProgressBar(total=total, completed=progress.settled, width=24),
-        Text(reading.line(), overflow="fold"),
+def _view(reading: Reading, rows: int) -> Group:
+    """Return the cells that are worked on, and below them how far everything is."""
+    cells = reading.progress.cells
+    grid = Table.grid(padding=(0, 2))
+    shown = _shown(cells, rows)
+    for cell in shown:
+        grid.add_row(*_row(cell))
+    done = sum(cell.finished for cell in cells)
+    hidden = len(cells) - len(shown)
+    more = f"; {hidden:,} not shown" if hidden else ""
+    told = [Text(f"{done:,} of {len(cells):,} cells done{more}", style="dim")] if cells else []
+    return Group(grid, *told, Text(reading.line(), overflow="fold"))
+
+
+def _shown(cells: Sequence[CellProgress], rows: int) -> list[CellProgress]:
+    """Return at most so many cells, in their order: those at work, then what is next, then done."""
+    urgent = sorted(
+        range(len(cells)), key=lambda at: (not cells[at].working, cells[at].finished, at)
     )
-    return grid
+    return [cells[at] for at in sorted(urgent[:rows])]
+
+
+def _row(cell: CellProgress) -> tuple[Text, Text, ProgressBar, Text, Text, Text]:
+    rate = f"{cell.passes / cell.samples:.3g} pass" if cell.samples else ""
+    return (
+        Text(cell.cell.model, style="bold" if cell.working else "", overflow="ellipsis"),
+        Text(cell.cell.task, overflow="ellipsis"),
+        ProgressBar(total=max(cell.problems, 1), completed=cell.settled, width=24),
+        Text(f"{cell.settled:,}/{cell.problems:,} settled", justify="right"),
+        Text(f"{cell.samples:,} samples", justify="right"),
+        Text(rate, justify="right"),
+    )
 
 
 def duration(seconds: float | None) -> str:

@@ -65,9 +65,25 @@ class _CellState:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CellProgress:
+    """How far one cell is."""
+
+    cell: Cell
+    settled: int
+    problems: int
+    samples: int
+    passes: int
+    working: bool
+    """Whether units of it are in flight."""
+    finished: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Progress:
     """How far the work is."""
 
+    cells: tuple[CellProgress, ...]
+    """In the order of the sweep."""
     samples: int
     passes: int
     settled: int
@@ -196,13 +212,24 @@ class Scheduler:
     def progress(self) -> Progress:
         """Return how far the work is."""
         states = self._cells.values()
+        cells = tuple(
+            CellProgress(
+                cell=state.cell,
+                settled=0 if state.decision is None else int(state.decision.settled.sum()),
+                problems=len(state.problems),
+                samples=state.samples,
+                passes=state.passes,
+                working=state.in_flight > 0,
+                finished=state.finished,
+            )
+            for state in states
+        )
         return Progress(
-            samples=sum(state.samples for state in states),
-            passes=sum(state.passes for state in states),
-            settled=sum(
-                int(state.decision.settled.sum()) for state in states if state.decision is not None
-            ),
-            problems=sum(len(state.problems) for state in states),
+            cells=cells,
+            samples=sum(cell.samples for cell in cells),
+            passes=sum(cell.passes for cell in cells),
+            settled=sum(cell.settled for cell in cells),
+            problems=sum(cell.problems for cell in cells),
             units_done=self._units_done,
             units_open=sum(len(state.waiting) + state.in_flight for state in states),
             samples_left=sum(self._left(state) for state in states),

@@ -1,6 +1,8 @@
 """status: what of a run is done, at a glance. Reads only."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import pyarrow as pa
 from rich.console import Console
@@ -66,10 +68,42 @@ def _tally(run: Run, scores: Committed, reading: Reading) -> Tally:
     return tally(scores.unit, reading.unit("scores", scores), r)
 
 
-def show(run: Run, console: Console) -> None:
+@dataclass(frozen=True, kw_only=True)
+class RunStatus:
+    """How far a run is."""
+
+    name: str
+    run: str
+    cells: tuple[CellStatus, ...]
+    notes: tuple[str, ...]
+    """Who writes to it, what is wrong with it, and what is not there yet; one line each."""
+
+
+def examine(run: Run) -> RunStatus:
+    """Return how far a run is."""
+    cells = tuple(cell_status(run, cell) for cell in run.cells)
+    return RunStatus(
+        name=run.sweep.name,
+        run=run.store.root,
+        cells=cells,
+        notes=tuple(_notes(run.store, cells)),
+    )
+
+
+def document(status: RunStatus) -> dict[str, Any]:
+    """Return a status as plain values."""
+    cells = [
+        {**asdict(each), "model": each.cell.model, "task": each.cell.task} for each in status.cells
+    ]
+    for cell in cells:
+        del cell["cell"]
+    return {"name": status.name, "run": status.run, "cells": cells, "notes": list(status.notes)}
+
+
+def show(status: RunStatus, console: Console) -> None:
     """Print how far a run is."""
-    cells = [cell_status(run, cell) for cell in run.cells]
-    table = Table(title=escape(f"{run.sweep.name} in {run.store.root}"), title_justify="left")
+    cells = status.cells
+    table = Table(title=escape(f"{status.name} in {status.run}"), title_justify="left")
     for heading in ("model", "task"):
         table.add_column(heading)
     for heading in ("settled", "samples", "passes", "pass rate"):
@@ -91,11 +125,11 @@ def show(run: Run, console: Console) -> None:
         f"{sum(c.passes for c in cells):,}", "",
     )  # fmt: skip
     console.print(table)
-    for line in _notes(run.store, cells):
+    for line in status.notes:
         console.print(line, soft_wrap=True, markup=False, highlight=False)
 
 
-def _notes(store: Store, cells: list[CellStatus]) -> list[str]:
+def _notes(store: Store, cells: Sequence[CellStatus]) -> list[str]:
     notes = []
     who = holder(store.storage)
     if who is not None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from pipelines.commands.terminal import DONE, say
+from pipelines.commands.terminal import DONE, json_option, result, say
 from pipelines.errors import UserError
 
 
@@ -22,6 +22,7 @@ def ladder() -> None:
 @click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True,
               help="Processes, each of one thread.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Train again what is there.")
+@json_option
 def train(rungs: tuple[str, ...], out: Path, jobs: int, force: bool) -> int:
     """Train the ladder, or only the RUNGs named; the same seed gives the same weights."""
     from pipelines.ladder import LADDER, rung
@@ -41,4 +42,5 @@ def train(rungs: tuple[str, ...], out: Path, jobs: int, force: bool) -> int:
         trained = train_ladder(chosen, out, jobs=jobs, progress=display, force=force)
     for path in trained:
         say("train", str(path))
+    result({"trained": [str(path) for path in trained]})
     return DONE

@@ -4,8 +4,15 @@ from pathlib import Path
 
 import click
 
-from pipelines import run as runs
-from pipelines.commands.terminal import DONE, console, demand_run, say, sweep_of
+from pipelines.commands.terminal import (
+    DONE,
+    console,
+    demand_run,
+    json_option,
+    result,
+    say,
+    sweep_of,
+)
 
 
 @click.command()
@@ -22,17 +29,21 @@ from pipelines.commands.terminal import DONE, console, demand_run, say, sweep_of
               help="What the policy named confidence goes by.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.html",
               help="Where to write the page, instead of RUN/replay.html.")  # fmt: skip
+@json_option
 def replay(
     target: str, policies: tuple[str, ...], orders: int, confidence: str, out: Path | None
 ) -> int:
     """Tell what other allocations would have cost, from a run's stored samples."""
     from pipelines import replay as replays
     from pipelines.reporting.replay_page import show
+    from pipelines.run import reopened
 
     demand_run(target)
     asked = [replays.asked(text) for text in policies]
-    with runs.reopened(sweep_of(target), write=False) as opened:
+    with reopened(sweep_of(target), write=False) as opened:
         rows = replays.replay(opened, asked, orders=orders, confidence=confidence)
         show(rows, console())
-        say("replay", replays.write(opened, rows, out))
+        page = replays.write(opened, rows, out)
+    say("replay", page)
+    result({"run": target, "page": page, "policies": rows.to_dicts()})
     return DONE

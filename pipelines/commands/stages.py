@@ -1,24 +1,45 @@
 """run and its stages: sample, score, fit, report; each goes on where an earlier one stopped."""
 
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
 import click
 
-from pipelines import run as runs
 from pipelines.commands.terminal import (
     DONE,
     INTERRUPTED,
     WITH_FAILURES,
     is_run,
+    json_option,
     note,
     overrides_option,
+    result,
     say,
     sweep_of,
     target_argument,
 )
 from pipelines.errors import InUseError
-from pipelines.run import Run
+from pipelines.sweeps.config import Sweep
+
+if TYPE_CHECKING:
+    from pipelines.run import Run
 
 _NAMED = 10
 """Most failures that are named one by one on the terminal."""
+
+Stage = Callable[["Run"], tuple[int, dict[str, Any]]]
+"""Does its part of a run; returns an exit code and what it tells in JSON."""
+
+
+@dataclass(kw_only=True)
+class _Told:
+    """What a verb did to one run."""
+
+    code: int = DONE
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 @click.command()
@@ -26,68 +47,92 @@ _NAMED = 10
 @overrides_option
 @click.option("--skip-if-running", is_flag=True,
               help="Exit with 0 while another process writes to the run.")  # fmt: skip
+@json_option
 def run(target: str, overrides: tuple[str, ...], skip_if_running: bool) -> int:
     """Sample, score, fit and report; goes on where an earlier run stopped."""
-    sweep = sweep_of(target, overrides)
-    try:
-        with runs.opened(sweep) as opened:
-            code = _sample(opened)
-            if code == INTERRUPTED:
-                return code
-            code = max(code, _score(opened))
-            code = max(code, _fit(opened))
-            _report(opened)
-            _track(opened)
-    except InUseError as error:
-        if not skip_if_running:
-            raise
-        say("skipped", str(error))
-        return DONE
-    return code
+    from pipelines.run import opened
+
+    stages = (_sample, _score, _fit, _report, _track)
+    return _finish(_do(sweep_of(target, overrides), opened, stages, skip=skip_if_running))
 
 
 @click.command()
 @target_argument
 @overrides_option
+@json_option
 def sample(target: str, overrides: tuple[str, ...]) -> int:
     """Draw the samples that are missing, scored as they come."""
-    with runs.opened(sweep_of(target, overrides)) as opened:
-        return _sample(opened)
+    from pipelines.run import opened
+
+    return _finish(_do(sweep_of(target, overrides), opened, (_sample,)))
 
 
 @click.command()
 @target_argument
 @overrides_option
+@json_option
 def score(target: str, overrides: tuple[str, ...]) -> int:
     """Score what is not scored, or was against other answers; then count."""
-    sweep = sweep_of(target, overrides)
+    from pipelines.run import opened, reopened
+
     # A sweep file may hold new answers; a run directory keeps the problems that it was asked.
-    opening = runs.reopened(sweep) if is_run(target) else runs.opened(sweep, for_sampling=False)
-    with opening as opened:
-        return _score(opened)
+    opening = reopened if is_run(target) else partial(opened, for_sampling=False)
+    return _finish(_do(sweep_of(target, overrides), opening, (_score,)))
 
 
 @click.command()
 @target_argument
 @overrides_option
+@json_option
 def fit(target: str, overrides: tuple[str, ...]) -> int:
     """Fit coverage and PassUntil laws to the counts, and judge what choosing is worth."""
-    with runs.reopened(sweep_of(target, overrides)) as opened:
-        return _fit(opened)
+    from pipelines.run import reopened
+
+    return _finish(_do(sweep_of(target, overrides), reopened, (_fit,)))
 
 
 @click.command()
 @target_argument
 @overrides_option
+@json_option
 def report(target: str, overrides: tuple[str, ...]) -> int:
     """Draw the report, and track it in MLflow."""
-    with runs.reopened(sweep_of(target, overrides)) as opened:
-        _report(opened)
-        _track(opened)
-    return DONE
+    from pipelines.run import reopened
+
+    return _finish(_do(sweep_of(target, overrides), reopened, (_report, _track)))
 
 
-def _sample(opened: Run) -> int:
+def _do(
+    sweep: Sweep,
+    opening: "Callable[[Sweep], AbstractContextManager[Run]]",
+    stages: Sequence[Stage],
+    *,
+    skip: bool = False,
+) -> _Told:
+    """Open a run and do stages of it in order, until one is interrupted."""
+    told = _Told(facts={"name": sweep.name, "run": sweep.run_path})
+    try:
+        with opening(sweep) as opened:
+            for stage in stages:
+                code, facts = stage(opened)
+                told.code = max(told.code, code)
+                told.facts |= facts
+                if code == INTERRUPTED:
+                    break
+    except InUseError as error:
+        if not skip:
+            raise
+        say("skipped", str(error))
+        told.facts["skipped"] = str(error)
+    return told
+
+
+def _finish(told: _Told) -> int:
+    result({**told.facts, "exit_code": told.code})
+    return told.code
+
+
+def _sample(opened: "Run") -> tuple[int, dict[str, Any]]:
     from pipelines.progress import Display
     from pipelines.sample import sample as draw
 
@@ -96,26 +141,32 @@ def _sample(opened: Run) -> int:
         note(f"quarantined {lost.path}: {lost.reason}; moved to {lost.moved_to} and redone")
     if sampled.restarts:
         note(f"{sampled.restarts} actors died and were replaced")
+    facts = {
+        "drawn": sampled.drawn,
+        "failed_units": sampled.given_up,
+        "restarts": sampled.restarts,
+        "quarantined": [lost.path for lost in sampled.quarantined],
+        "interrupted": sampled.interrupted,
+    }
     if sampled.interrupted:
         say("sample", f"stopped; {sampled.drawn:,} samples drawn. The same command goes on")
-        return INTERRUPTED
+        return INTERRUPTED, {"sample": facts}
     say("sample", f"{sampled.drawn:,} samples drawn" if sampled.drawn else "nothing to do")
     if sampled.given_up:
         note(f"{sampled.given_up} units were recorded as failed; score names their problems")
-        return WITH_FAILURES
-    return DONE
+    return WITH_FAILURES if sampled.given_up else DONE, {"sample": facts}
 
 
-def _score(opened: Run) -> int:
+def _score(opened: "Run") -> tuple[int, dict[str, Any]]:
     from pipelines.score import score as score_all
 
     scored = score_all(opened)
     for lost in scored.quarantined:
         note(f"quarantined {lost.path}: {lost.reason}; moved to {lost.moved_to}")
     counts = scored.counts
-    say("score", f"{counts['n'].sum():,} samples, {counts['c'].sum():,} passed")
-    undecided = counts["undecided"].sum()
-    if undecided:
+    totals = {name: int(counts[name].sum()) for name in ("n", "c", "undecided")}
+    say("score", f"{totals['n']:,} samples, {totals['c']:,} passed")
+    if undecided := totals["undecided"]:
         note(
             f"{undecided:,} samples are undecided; rates come with the bounds that they leave open"
         )
@@ -127,10 +178,19 @@ def _score(opened: Run) -> int:
         note(f"... and {len(scored.failures) - _NAMED:,} more problems with failed samples")
     if scored.incomplete:
         note(f"{scored.incomplete:,} problems still lack samples; run sample")
-    return WITH_FAILURES if scored.incomplete or scored.failures else DONE
+    facts = {
+        "samples": totals["n"],
+        "passed": totals["c"],
+        "undecided": totals["undecided"],
+        "incomplete_problems": scored.incomplete,
+        "failures": scored.failures,
+        "quarantined": [lost.path for lost in scored.quarantined],
+    }
+    failed = bool(scored.incomplete or scored.failures)
+    return WITH_FAILURES if failed else DONE, {"score": facts}
 
 
-def _fit(opened: Run) -> int:
+def _fit(opened: "Run") -> tuple[int, dict[str, Any]]:
     from pipelines.audit import audit
     from pipelines.choose import choose
     from pipelines.fit import fit as fit_all
@@ -141,19 +201,22 @@ def _fit(opened: Run) -> int:
 
     fitted, chosen = fit_all(opened), choose(opened)
     say("fit", "laws and choices written" if fitted or chosen else "nothing to do")
-    return WITH_FAILURES if repeats else DONE
+    facts = {"fitted": fitted, "chosen": chosen, "repeated_samples": repeats}
+    return WITH_FAILURES if repeats else DONE, {"fit": facts}
 
 
-def _report(opened: Run) -> None:
+def _report(opened: "Run") -> tuple[int, dict[str, Any]]:
     from pipelines.reporting.report import report as draw
 
     draw(opened)
     say("report", opened.store.report_url)
+    return DONE, {"report": opened.store.report_url}
 
 
-def _track(opened: Run) -> None:
+def _track(opened: "Run") -> tuple[int, dict[str, Any]]:
     from pipelines.tracking.track import track_run
 
     where = track_run(opened)
     if where is not None:
         say("track", where)
+    return DONE, {"tracked": where}

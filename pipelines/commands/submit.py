@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from pipelines.commands.terminal import DONE, overrides_option, say
+from pipelines.commands.terminal import DONE, json_option, overrides_option, result, say, wants_json
 
 
 @click.command()
@@ -20,6 +20,7 @@ from pipelines.commands.terminal import DONE, overrides_option, say
               "dashboard can read it: keep secrets on the cluster. May be repeated.")  # fmt: skip
 @click.option("--wait", is_flag=True,
               help="Show the job's log until it ends, and exit with its code.")  # fmt: skip
+@json_option
 def submit(
     target: Path,
     overrides: tuple[str, ...],
@@ -35,9 +36,13 @@ def submit(
     cluster = jobs.Jobs(address)
     submission, is_new = cluster.submit(job)
     say("submit", submission if is_new else f"{submission} is running already")
+    told = {"submission": submission, "is_new": is_new}
     if wait:
-        return cluster.follow(submission, lambda text: click.echo(text, nl=False))
+        code = cluster.follow(submission, lambda text: click.echo(text, nl=False, err=wants_json()))
+        result({**told, "exit_code": code})
+        return code
     where = f" --address {address}" if address else ""
     say("follow", f"ray job logs --follow{where} {submission}")
     say("stop", f"ray job stop{where} {submission}")
+    result(told)
     return DONE

@@ -4,7 +4,6 @@ A verb says what it does on standard output, a line at a time, and warns on stan
 `--json` its lines go to standard error too, and standard output holds one JSON document alone.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,8 +11,8 @@ from typing import Any, TypeVar
 import click
 from rich.console import Console
 
+from pipelines import strict_json
 from pipelines.errors import UserError
-from pipelines.store import Store
 from pipelines.sweeps.config import Sweep, load, parse
 
 DONE, WITH_FAILURES, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -63,9 +62,9 @@ def console() -> Console:
 
 
 def result(document: Mapping[str, Any]) -> None:
-    """Print a verb's result as JSON, if that was asked for; what is not finite is an error."""
+    """Print a verb's result as JSON, if that was asked for."""
     if wants_json():
-        click.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+        click.echo(strict_json.dumps(document, indent=2))
 
 
 def is_run(name: str) -> bool:
@@ -83,6 +82,9 @@ def sweep_of(target: str, overrides: tuple[str, ...] = ()) -> Sweep:
     """Read a sweep file, or the sweep that a run directory records."""
     if not is_run(target):
         return load(Path(target), overrides)
+    # Polars and Arrow take a while to import; a verb that only reads a sweep does without.
+    from pipelines.store import Store
+
     store = Store.at(target)
     sweep, _ = store.read_sweep()
     values = sweep.model_dump(mode="json") | {"run": target}

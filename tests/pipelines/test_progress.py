@@ -1,11 +1,13 @@
 """The display: plain lines where there is no terminal, not too many, with an honest rate."""
 
 import io
+import re
 
 import pytest
 
-from pipelines.progress import PLAIN_EVERY, WINDOW, Display, duration
-from pipelines.scheduler import Progress
+from pipelines.progress import MOST_CELLS, PLAIN_EVERY, WINDOW, Display, duration
+from pipelines.scheduler import CellProgress, Progress
+from pipelines.units import Cell
 
 
 class Clock:
@@ -18,7 +20,7 @@ class Clock:
 
 def progress(samples, left=0.0, **change):
     values = {
-        "samples": samples, "passes": 5, "settled": 1, "problems": 4, "units_done": 2,
+        "cells": (), "samples": samples, "passes": 5, "settled": 1, "problems": 4, "units_done": 2,
         "units_open": 3, "samples_left": left,
     }  # fmt: skip
     return Progress(**values | change)
@@ -94,19 +96,51 @@ def test_samples_of_earlier_runs_are_no_speed(shown):
     assert "ETA 10 s" in lines(stream)[-1]
 
 
-def test_a_terminal_gets_one_line_that_is_redrawn():
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
 
-    stream = Terminal()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TERM", "xterm-256color")
-        patch.setenv("COLUMNS", "200")
-        for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
-            patch.delenv(name, raising=False)
-        with Display(stream) as display:
-            display.update(progress(1_234, problems=0), "starting")
-    assert "1,234 samples" in stream.getvalue()
-    assert "\x1b[?25l" in stream.getvalue()  # cursor hidden,
-    assert "\x1b[?25h" in stream.getvalue()  # and given back
+
+@pytest.fixture
+def terminal(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("LINES", "40")
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    return Terminal()
+
+
+def cell(name, settled=0, *, working=False):
+    return CellProgress(
+        cell=Cell(name, "sums"), settled=settled, problems=4, samples=200, passes=50,
+        working=working, finished=settled == 4,
+    )  # fmt: skip
+
+
+def test_a_terminal_gets_a_view_that_is_redrawn(terminal):
+    with Display(terminal) as display:
+        display.update(progress(1_234, problems=0), "starting")
+    assert "1,234 samples" in terminal.getvalue()
+    assert "\x1b[?25l" in terminal.getvalue()  # cursor hidden,
+    assert "\x1b[?25h" in terminal.getvalue()  # and given back
+
+
+def test_the_view_tells_of_each_cell(terminal):
+    with Display(terminal) as display:
+        display.update(progress(400, cells=(cell("small", 4), cell("large", 1, working=True))))
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", terminal.getvalue())
+    for name, settled in (("small", "4/4"), ("large", "1/4")):
+        row = rf"{name} +sums .* {settled} settled +200 samples +0.25 pass"
+        assert re.search(row, text), text
+    assert "1 of 2 cells done" in text
+
+
+def test_a_view_has_room_for_the_cells_at_work_and_says_how_many_it_leaves_out(terminal):
+    cells = tuple(cell(f"m{at:02}", 4, working=at == 29) for at in range(30))
+    with Display(terminal) as display:
+        display.update(progress(400, cells=cells))
+    text = terminal.getvalue()
+    assert "m29" in text
+    assert f"{30 - MOST_CELLS} not shown" in text
+    assert f"m{MOST_CELLS - 1:02}" not in text

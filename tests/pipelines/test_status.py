@@ -12,7 +12,7 @@ from pipelines.engines.simulated_engine import SimulatedModel
 from pipelines.lease import Lease
 from pipelines.run import opened, reopened
 from pipelines.score import refresh, score
-from pipelines.status import cell_status, show
+from pipelines.status import cell_status, examine, show
 from pipelines.sweeps.config import parse
 from pipelines.units import Cell, Unit, seeds
 
@@ -61,7 +61,7 @@ def draw(run, start, stop, problems=PROBLEMS):
 
 def told(run):
     stream = io.StringIO()
-    show(run, Console(file=stream, width=200))
+    show(examine(run), Console(file=stream, width=200))
     return stream.getvalue()
 
 
