@@ -1,0 +1,1 @@
+"""How many tries it takes to learn something: intervals, comparisons and laws, before any data."""
