@@ -16,7 +16,8 @@ def count(scores: pl.LazyFrame, limits: pl.DataFrame | None = None) -> pl.DataFr
 
     Returns:
         problem_id, n, c, undecided, distinct_answers and completion_tokens, sorted by problem.
-        An undecided sample is counted in n and not in c.
+        An undecided sample is counted in n and not in c. completion_tokens is null where a sample
+        came without.
     """
     # Votes first: rows collapse to distinct answers in one streaming pass, which gives the number
     # of distinct answers for a fraction of the time and memory of n_unique.
@@ -28,12 +29,15 @@ def count(scores: pl.LazyFrame, limits: pl.DataFrame | None = None) -> pl.DataFr
             c=pl.col("passed").sum(),
             undecided=pl.col("passed").null_count(),
             completion_tokens=pl.col("completion_tokens").sum(),
+            untold=pl.col("completion_tokens").null_count(),
         )
     )
     counts = votes.group_by("problem_id").agg(
         pl.col("n", "c", "undecided").sum().cast(pl.Int64),
         distinct_answers=pl.col("answer").count().cast(pl.Int64),
-        completion_tokens=pl.col("completion_tokens").sum(),
+        completion_tokens=pl.when(pl.col("untold").sum() == 0).then(
+            pl.col("completion_tokens").sum()
+        ),
     )
     return counts.sort("problem_id").collect(engine="streaming")
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 PROBLEMS = pa.schema(
     [
         pa.field("problem_id", pa.string(), nullable=False),
-        pa.field("prompt", pa.string(), nullable=False),
+        pa.field("prompt", pa.string()),  # null: imported samples came without
         # JSON list of {role, content}, for the model's own chat template; null: `prompt` as it is
         pa.field("messages", pa.string()),
         pa.field("answer", pa.string()),
@@ -25,10 +25,11 @@ SAMPLES = pa.schema(
     [
         pa.field("problem_id", pa.string(), nullable=False),
         pa.field("sample_id", pa.int64(), nullable=False),
-        pa.field("completion", pa.string(), nullable=False),
+        # Null, like the numbers of tokens: imported without. Engines give all three.
+        pa.field("completion", pa.string()),
         pa.field("finish_reason", pa.string(), nullable=False),  # see FINISH_REASONS
-        pa.field("prompt_tokens", pa.int32(), nullable=False),
-        pa.field("completion_tokens", pa.int32(), nullable=False),
+        pa.field("prompt_tokens", pa.int32()),
+        pa.field("completion_tokens", pa.int32()),
         pa.field("sum_logprob", pa.float32()),  # nats, under the model at temperature 1
         pa.field("self_certainty", pa.float32()),  # nats, mean over tokens of KL(uniform || model)
         pa.field("min_logprob", pa.float32()),  # nats, of the least likely token
@@ -66,7 +67,7 @@ SCORES = pa.schema(
         pa.field("score", pa.float32()),
         *(SAMPLES.field(name) for name in RECORDED),
         # 64 bits, because Polars sums a column in its own type and a cell has billions of tokens.
-        pa.field("completion_tokens", pa.int64(), nullable=False),
+        pa.field("completion_tokens", pa.int64()),  # null: imported without
         pa.field("error", pa.string()),
     ]
 )
@@ -79,8 +80,8 @@ COUNTS = pa.schema(
         pa.field("n", pa.int64(), nullable=False),
         pa.field("c", pa.int64(), nullable=False),
         pa.field("undecided", pa.int64(), nullable=False),
-        pa.field("distinct_answers", pa.int64(), nullable=False),
-        pa.field("completion_tokens", pa.int64(), nullable=False),
+        pa.field("distinct_answers", pa.int64()),  # null, as the tokens: imported without
+        pa.field("completion_tokens", pa.int64()),
         pa.field("stop_reason", pa.string()),  # fixed, r_reached, cap; null: not finished
         pa.field("r", pa.int64()),  # null: a fixed number of samples
         pa.field("cap", pa.int64()),
@@ -114,12 +115,14 @@ COSTS = pa.schema(
     [
         pa.field("model", pa.string(), nullable=False),
         pa.field("task", pa.string(), nullable=False),
-        pa.field("parameters", pa.int64(), nullable=False),
+        pa.field("parameters", pa.int64()),  # null: the size is unknown
         pa.field("samples", pa.int64(), nullable=False),
-        pa.field("prompt_tokens", pa.int64(), nullable=False),  # each prefill counted once
+        # Each prefill counted once; null: imported without.
+        pa.field("prompt_tokens", pa.int64()),
         pa.field("completion_tokens", pa.int64(), nullable=False),
-        pa.field("flops", pa.float64(), nullable=False),  # 2 x parameters x tokens
-        pa.field("engine_seconds", pa.float64(), nullable=False),
+        # 2 x parameters x tokens; null where either is unknown
+        pa.field("flops", pa.float64()),
+        pa.field("engine_seconds", pa.float64()),  # null: nothing was drawn here
         pa.field("usd", pa.float64()),  # what a server billed, at the sweep's prices; null: none
         pa.field("engine", pa.string()),  # library and version; several are joined by commas
         pa.field("seeding", pa.string()),  # what has a seed of its own: sample, unit, none
@@ -174,7 +177,7 @@ SELECTION = pa.schema(
         pa.field("oracle_gap", pa.float64(), nullable=False),
         pa.field("problems", pa.int64(), nullable=False),
         pa.field("samples", pa.int64(), nullable=False),
-        pa.field("completion_tokens", pa.float64(), nullable=False),  # of k samples
+        pa.field("completion_tokens", pa.float64()),  # of k samples; null: imported without
     ]
 )
 
@@ -190,6 +193,22 @@ CALIBRATION = pa.schema(
         pa.field("high", pa.float64(), nullable=False),
         pa.field("level", pa.float64(), nullable=False),
         pa.field("samples", pa.int64(), nullable=False),
+    ]
+)
+
+RELIABILITY = pa.schema(
+    [
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("task", pa.string(), nullable=False),
+        pa.field("confidence", pa.string(), nullable=False),  # calibrated on other problems
+        pa.field("bin_low", pa.float64(), nullable=False),
+        pa.field("bin_high", pa.float64(), nullable=False),
+        pa.field("samples", pa.int64(), nullable=False),
+        pa.field("mean_confidence", pa.float64(), nullable=False),
+        pa.field("passed", pa.float64(), nullable=False),  # share of the samples
+        pa.field("low", pa.float64()),  # null: samples of one problem only
+        pa.field("high", pa.float64()),
+        pa.field("level", pa.float64(), nullable=False),
     ]
 )
 

@@ -47,7 +47,10 @@ def _cell(run: Run, cell: Cell) -> pl.DataFrame:
 
 
 def _first_samples(run: Run, cell: Cell) -> pl.DataFrame:
-    """Return the first completions, as digests, of some problems of a cell; no failed ones."""
+    """Return the first completions, as digests, of some problems of a cell.
+
+    Leaves out failed samples, and those that were imported without a completion.
+    """
     committed, _ = run.store.committed("samples", cell)
     asked = run.problem_ids(cell.task)
     # Evenly among those that are asked: their order is often that of their difficulty.
@@ -60,7 +63,7 @@ def _first_samples(run: Run, cell: Cell) -> pl.DataFrame:
             if (wanted := _wanted(each.unit, chosen))
         ]
     samples = pl.DataFrame(pl.from_arrow(pa.concat_tables([SAMPLES.empty_table(), *parts])))
-    drawn = samples.filter(pl.col("finish_reason") != "error")
+    drawn = samples.filter(pl.col("finish_reason") != "error").drop_nulls("completion")
     return drawn.select("problem_id", "sample_id", pl.col("completion").hash())
 
 

@@ -12,18 +12,25 @@ from typing import NoReturn
 
 import click
 
-from pipelines.commands.terminal import BAD_INPUT, INTERRUPTED, note
+from pipelines.commands.terminal import BAD_INPUT, INTERRUPTED, complain, note
 from pipelines.errors import UserError
 
 _VERBS: Mapping[str, str] = {
+    "init": "init.init",
+    "schema": "schema.schema",
     "run": "stages.run",
     "sample": "stages.sample",
     "score": "stages.score",
     "fit": "stages.fit",
     "report": "stages.report",
+    "track": "track.track",
+    "import": "import_samples.import_samples",
     "status": "status.status",
     "ls": "list_runs.ls",
     "replay": "replay.replay",
+    "plan": "plan.plan",
+    "compare": "compare.compare",
+    "export": "export.export",
     "compact": "compact.compact",
     "submit": "submit.submit",
     "doctor": "doctor.doctor",
@@ -69,7 +76,7 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        note(f"error: {error}")
+        complain(error)
         sys.exit(BAD_INPUT)
     except click.ClickException as error:
         error.show()

@@ -88,18 +88,21 @@ def fit_tables(sweep: Sweep, parameters: Mapping[str, int], counts: pl.DataFrame
 
     Args:
         sweep: gives the tries to report, the coverage family, the level and the hold-out.
-        parameters: size of each model that has counts.
+        parameters: size of each model whose size is known. The others have rates, coverage and
+            its laws, and no part in what is over sizes.
         counts: the counts table; problems without a sample are left out.
 
     Returns:
         `rates` of every problem; `curves` of the kinds pass_at_k and pass_all_k (a fixed number of
         samples only) over tries, coverage_law (the chosen one, to 10 times the tries measured),
-        pass_until over sizes, task_law (a band for new models) and task_law_prediction (95%, for
-        the held-out models); `laws`, among them those that were refused, whose status says why.
-        An emergence verdict, from all models of a task, is a row of its own.
+        pass_rate (the mean of the pass rates, of every model; its x is 1, one try), pass_until (the
+        same over sizes, of the models whose size is known), task_law (a band for new models) and
+        task_law_prediction (95%, for the held-out models); `laws`, among them those that were
+        refused, whose status says why. An emergence verdict, from all models of a task whose size
+        is known, is a row of its own. A task without such a model has no law over sizes.
 
     Raises:
-        UserError: there are no counts, or a model's size is unknown.
+        UserError: there are no counts.
     """
     counts = counts.filter(pl.col("n") > 0)
     if counts.is_empty():
@@ -107,9 +110,6 @@ def fit_tables(sweep: Sweep, parameters: Mapping[str, int], counts: pl.DataFrame
             "there are no counts to fit: no sample has been drawn and scored yet. "
             "Run `passlaw sample` first, then `passlaw score`"
         )
-    unknown = sorted(set(counts["model"]) - set(parameters))
-    if unknown:
-        raise UserError(f"model {unknown[0]}: has counts, but its number of parameters is unknown")
     cells = list(_cells(counts, parameters))
     rates: list[Row] = []
     curves: list[Row] = []
@@ -129,7 +129,9 @@ def fit_tables(sweep: Sweep, parameters: Mapping[str, int], counts: pl.DataFrame
         tries = np.unique(np.round(np.geomspace(1, BEYOND_TRIES * cell.most, GRID)))
         curves += _law_curve("coverage_law", cell.model, cell.task, chosen, tries, level)
     for task in dict.fromkeys(cell.task for cell in cells):
-        models = [cell for cell in cells if cell.task == task]
+        models = [cell for cell in cells if cell.task == task and cell.size is not None]
+        if not models:
+            continue
         law_rows, curve_rows = _task(sweep, task, models)
         laws += law_rows
         curves += curve_rows
@@ -146,7 +148,8 @@ class _Cell:
 
     model: str
     task: str
-    size: int
+    size: int | None
+    """None: unknown."""
     problems: Sequence[str]
     n: FloatArray
     c: FloatArray
@@ -235,7 +238,7 @@ def _cells(counts: pl.DataFrame, parameters: Mapping[str, int]) -> Iterator[_Cel
         yield _Cell(
             model=model,
             task=task,
-            size=parameters[model],
+            size=parameters.get(model),
             problems=rows["problem_id"].to_list(),
             n=column("n", 0),
             c=column("c", 0),
@@ -253,8 +256,13 @@ def _measured_curves(sweep: Sweep, cell: _Cell, rates: PassUntil) -> list[Row]:
     else:
         tries = np.unique(np.round(np.geomspace(1, cell.most, POINTS))).tolist()
     place = {"model": cell.model, "task": cell.task}
+    kinds = {"pass_rate": 1.0}
+    if cell.size is not None:
+        kinds["pass_until"] = float(cell.size)
     rows = [
-        {"kind": "pass_until", **place, "x": float(cell.size), **row} for row in _points(rates.mean)
+        {"kind": kind, **place, "x": x, **row}
+        for kind, x in kinds.items()
+        for row in _points(rates.mean)
     ]
     if not tries:
         return rows
@@ -271,16 +279,19 @@ def _measured_curves(sweep: Sweep, cell: _Cell, rates: PassUntil) -> list[Row]:
 
 
 def _task(sweep: Sweep, task: str, cells: Sequence[_Cell]) -> tuple[list[Row], list[Row]]:
-    """Fit one task's law without the held-out models, predict them, and judge emergence."""
+    """Fit one task's law without the held-out models, predict them, and judge emergence.
+
+    All of the cells have sizes.
+    """
     held_out = _held_out(sweep, cells)
     seen = [cell for cell in cells if cell not in held_out]
     law = fit_task_law(**_over_models(seen))
     rows = [_law_row(task, None, law, held_out=held_out)]
-    sizes = [cell.size for cell in cells]
+    sizes = [float(cell.size or 0) for cell in cells]
     grid = np.geomspace(min(sizes) / BEYOND_SIZES, max(sizes) * BEYOND_SIZES, GRID)
     curves = _law_curve("task_law", None, task, law, grid, sweep.fit.level)
     for cell in held_out:
-        size = np.asarray([float(cell.size)])
+        size = np.asarray([float(cell.size or 0)])
         curves += _law_curve("task_law_prediction", cell.model, task, law, size, PREDICTION_LEVEL)
     rows.append(_emergence_row(task, judge_emergence(**_over_models(cells)), len(cells)))
     return rows, curves
@@ -289,7 +300,7 @@ def _task(sweep: Sweep, task: str, cells: Sequence[_Cell]) -> tuple[list[Row], l
 def _held_out(sweep: Sweep, cells: Sequence[_Cell]) -> list[_Cell]:
     """Return the models of a task to hold out: none where no other model would be left."""
     if sweep.fit.hold_out == "largest":
-        largest = max(cell.size for cell in cells)
+        largest = max(cell.size or 0 for cell in cells)
         held_out = [cell for cell in cells if cell.size == largest]
     else:
         held_out = [cell for cell in cells if cell.model == sweep.fit.hold_out]

@@ -21,6 +21,7 @@ from pipelines.store import Store
 from pipelines.stored_run import StoredModel
 from pipelines.sweeps.config import Sweep, decoding_of, digest
 from pipelines.sweeps.engine_sections import (
+    ImportedEngine,
     Model,
     OpenAIEngine,
     PythonEngine,
@@ -39,7 +40,8 @@ class Source:
 
     model: Model
     """Its section of the sweep, with `path` resolved."""
-    parameters: int
+    parameters: int | None
+    """None: unknown, as of a model whose samples were imported."""
     fingerprint: str
     """Changes when the weights, the configuration or the tokenizer do."""
 
@@ -58,7 +60,9 @@ def find(model: Model) -> Source:
     if isinstance(model, ReplayEngine):
         return _stored(model)
     if isinstance(model, PythonEngine):
-        return _imported(model)
+        return _from_module(model)
+    if isinstance(model, ImportedEngine):
+        return imported(model)
     where = f"model {model.name}"
     if model.path.startswith("ladder:"):
         try:
@@ -168,7 +172,14 @@ def _stored(model: ReplayEngine) -> Source:
     )
 
 
-def _imported(model: PythonEngine) -> Source:
+def imported(model: ImportedEngine) -> Source:
+    """Know an imported model by its name: nothing can be drawn from it, so nothing can differ."""
+    return Source(
+        model=model, parameters=model.parameters, fingerprint=digest({"imported": model.name})
+    )
+
+
+def _from_module(model: PythonEngine) -> Source:
     root = model.factory.partition(":")[0].partition(".")[0]
     here = str(Path.cwd())
     if find_spec(root) is None and PathFinder.find_spec(root, [here]) is None:

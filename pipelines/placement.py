@@ -9,7 +9,13 @@ from math import floor
 
 from pipelines.errors import UserError
 from pipelines.sweeps.config import Resources
-from pipelines.sweeps.engine_sections import Model, OpenAIEngine, ReplayEngine, VLLMEngine
+from pipelines.sweeps.engine_sections import (
+    ImportedEngine,
+    Model,
+    OpenAIEngine,
+    ReplayEngine,
+    VLLMEngine,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +42,7 @@ def need_of(model: Model, resources: Resources) -> Need:
     Raises:
         UserError: vLLM's parallel sizes are not whole numbers.
     """
-    if isinstance(model, OpenAIEngine | ReplayEngine):
+    if isinstance(model, OpenAIEngine | ReplayEngine | ImportedEngine):
         return Need(bundle={"CPU": resources.engine_cpus})
     place = model.placement
     amounts = {

@@ -21,7 +21,7 @@ from pipelines.errors import UserError
 from pipelines.reporting.replay_figures import FIXED
 from pipelines.reporting.replay_page import LEVEL, page
 from pipelines.run import Run
-from pipelines.sweeps.config import FixedAllocation
+from pipelines.sweeps.config import UntilAllocation
 from pipelines.units import Cell
 from pipelines.verification import scoring_key
 
@@ -90,7 +90,7 @@ def replay(
         UserError: a cell has no scores, or old ones; random orders of a run that stopped at
             passes; a confidence that the samples lack.
     """
-    if orders and not isinstance(run.sweep.allocation, FixedAllocation):
+    if orders and isinstance(run.sweep.allocation, UntilAllocation):
         raise UserError(
             f"{run.store.root}: --orders {orders}: this run stopped at passes, so how many samples "
             "a problem has depends on what they are, and only their own order is fair; leave "
@@ -99,7 +99,13 @@ def replay(
     if not any(each.name == FIXED for each in policies):
         policies = [Asked(name=FIXED, values={}), *policies]
     rows: list[Row] = []
-    for cell in run.cells:
+    cells = [cell for cell in run.cells if cell not in run.imported.counts_alone]
+    if not cells:
+        raise UserError(
+            f"{run.store.root}: its counts were imported without samples, so there is nothing to "
+            "replay; import the samples"
+        )
+    for cell in cells:
         needed = any(POLICIES[each.name].kind is ConfidenceStop for each in policies)
         stored = _stored(run, cell, confidence if needed else None)
         rows += _cell_rows(cell, stored, policies, orders, run.sweep.seed)
@@ -161,6 +167,8 @@ def _stored(run: Run, cell: Cell, confidence: str | None) -> Stored:
     asked_now = pl.DataFrame({"problem_id": run.problem_ids(cell.task)})
     rows = scores.join(asked_now.lazy(), on="problem_id").sort("problem_id", "sample_id").collect()
     rows = rows.filter(pl.int_range(pl.len()).over("problem_id") == pl.col("sample_id"))
+    if rows["completion_tokens"].has_nulls():  # imported without: then no share of them is saved
+        rows = rows.with_columns(completion_tokens=pl.lit(0, pl.Int64))
     if rows.is_empty():
         raise UserError(
             f"{run.store.root}: {cell.model} on {cell.task} has no scores; run "

@@ -4,6 +4,8 @@ Refuses a directory that another sweep made, because mixing two would give a sil
 what still means the same is reused.
 """
 
+import dataclasses
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,11 +21,21 @@ from operators.allocation.looks import Allocation
 from operators.schemas import PROBLEMS, check
 from pipelines import models, tasks
 from pipelines.errors import UserError
+from pipelines.imported import Imported
 from pipelines.lease import Lease
 from pipelines.store import ResultName, RunTables, Store
-from pipelines.sweeps.config import Decoding, FixedAllocation, Sweep, decoding_of, digest
+from pipelines.sweeps.config import (
+    Decoding,
+    FixedAllocation,
+    ImportedAllocation,
+    Sweep,
+    decoding_of,
+    digest,
+)
 from pipelines.sweeps.engine_sections import Model
 from pipelines.units import Cell
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +45,7 @@ class Run:
     sweep: Sweep
     store: Store
     parameters: Mapping[str, int]
-    """Size of each model."""
+    """Size of each model whose size is known."""
     fingerprints: Mapping[str, str]
     problems: Mapping[str, pa.Table]
     """For each task, schema PROBLEMS: those asked now, then those that were asked before."""
@@ -43,13 +55,16 @@ class Run:
     """Of the lease under which this process may write."""
     models: tuple[Model, ...] = ()
     """The models with their paths resolved; empty where no engine is needed."""
+    imported: Imported = dataclasses.field(default_factory=Imported)
 
     @property
     def cells(self) -> tuple[Cell, ...]:
-        """Every model on every task, in the sweep's order."""
-        return tuple(
+        """Every model on every task, in the sweep's order; of an imported run, those it has."""
+        every = (
             Cell(model.name, task.name) for model in self.sweep.models for task in self.sweep.tasks
         )
+        there = self.imported.cells
+        return tuple(cell for cell in every if not there or cell in there)
 
     @property
     def allocation(self) -> Allocation:
@@ -79,12 +94,16 @@ def allocation_of(sweep: Sweep) -> Allocation:
     rule = sweep.allocation
     if isinstance(rule, FixedAllocation):
         return looks.fixed(rule.n)
+    if isinstance(rule, ImportedAllocation):
+        return looks.fixed(0)  # whatever is there, nothing more is wanted
     return looks.until(rule.r, rule.cap, rule.first_round, rule.growth)
 
 
 @contextmanager
 def opened(sweep: Sweep, *, for_sampling: bool = True) -> Iterator[Run]:
     """Open a sweep's run directory, with its problems as their files are now.
+
+    That of an imported run is only reopened: nothing can be drawn in it.
 
     Args:
         sweep: what to do.
@@ -96,6 +115,11 @@ def opened(sweep: Sweep, *, for_sampling: bool = True) -> Iterator[Run]:
             written, is in use, or was made by another sweep.
     """
     store = Store.at(sweep.run_path)
+    if isinstance(sweep.allocation, ImportedAllocation):
+        _log.warning("%s: was imported, so no samples can be drawn; going on with them", store.root)
+        with reopened(sweep) as run:
+            yield run
+        return
     if for_sampling:
         sources = {model.name: models.find(model) for model in sweep.models}
         known: dict[str, dict[str, Any]] = {
@@ -138,7 +162,7 @@ def opened(sweep: Sweep, *, for_sampling: bool = True) -> Iterator[Run]:
         yield Run(
             sweep=sweep,
             store=store,
-            parameters={name: found["parameters"] for name, found in known.items()},
+            parameters=_sizes(known),
             fingerprints={name: found["fingerprint"] for name, found in known.items()},
             problems=problems,
             asked=made["tasks"],
@@ -157,28 +181,42 @@ def reopened(sweep: Sweep, *, write: bool = True) -> Iterator[Run]:
     store = Store.at(sweep.run_path)
     before, recorded = store.read_sweep()
     _refuse_another(store, before, sweep)
-    known = _recorded_models(store, sweep)
+    _recorded_models(store, sweep)
     for task in sweep.tasks:
         if task.name not in recorded.get("tasks", {}):
             raise UserError(f"{store.root}: task {task.name} was never sampled; run sample first")
-
-    def run(token: str | None) -> Run:
-        return Run(
-            sweep=sweep,
-            store=store if token is None else store.under(token),
-            parameters={name: found["parameters"] for name, found in known.items()},
-            fingerprints={name: found["fingerprint"] for name, found in known.items()},
-            problems={task.name: store.read_problems(task.name) for task in sweep.tasks},
-            asked=recorded["tasks"],
-            token=token or "",
+    imported = Imported.from_dict(recorded.get("imported", {}))
+    if unfinished := imported.unfinished:
+        raise UserError(
+            f"{store.root}: the import of {', '.join(unfinished.files)} was interrupted; run the "
+            "same `passlaw import` again, which goes on where it stopped"
         )
-
     if not write:
-        yield run(None)
+        yield recorded_run(store, sweep, recorded, token=None)
         return
     store.create()
     with Lease(store.storage) as lease:
-        yield run(lease.token)
+        yield recorded_run(store, sweep, recorded, token=lease.token)
+
+
+def recorded_run(store: Store, sweep: Sweep, recorded: Mapping[str, Any], token: str | None) -> Run:
+    """Return a run of which everything is in its directory; a token of its lease lets it write."""
+    known = {model.name: recorded["models"][model.name] for model in sweep.models}
+    return Run(
+        sweep=sweep,
+        store=store if token is None else store.under(token),
+        parameters=_sizes(known),
+        fingerprints={name: found["fingerprint"] for name, found in known.items()},
+        problems={task.name: store.read_problems(task.name) for task in sweep.tasks},
+        asked=recorded["tasks"],
+        token=token or "",
+        imported=Imported.from_dict(recorded.get("imported", {})),
+    )
+
+
+def _sizes(known: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    sizes = {name: found["parameters"] for name, found in known.items()}
+    return {name: size for name, size in sizes.items() if size is not None}
 
 
 def _recorded_models(store: Store, sweep: Sweep) -> dict[str, dict[str, Any]]:
@@ -224,6 +262,7 @@ _STAGE_OF: Mapping[ResultName, str] = {
     "laws": "fit",
     "selection": "fit",
     "calibration": "fit",
+    "reliability": "fit",
 }
 
 

@@ -23,7 +23,7 @@ from pipelines.replicas import Broken, Done, Exact, Failed
 from pipelines.run import Run
 from pipelines.scheduler import Scheduler, Tally
 from pipelines.score import refresh
-from pipelines.sweeps.config import digest
+from pipelines.sweeps.config import ImportedAllocation, digest
 from pipelines.unit_files import Quarantined
 from pipelines.units import Cell
 from pipelines.workers import Plan
@@ -84,6 +84,8 @@ def sample(run: Run, display: Display) -> Sampled:
         UserError: a model does not load, or another process took the run over.
     """
     outcome = Sampled()
+    if isinstance(run.sweep.allocation, ImportedAllocation):
+        return outcome  # nothing can be drawn
     # Once more after the end: a file may have been lost to quarantine, or left by a process that
     # was killed, between the listing and the last commit.
     while True:

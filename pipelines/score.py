@@ -12,18 +12,27 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from operators.allocation.looks import IntArray, decide
+from operators.allocation.looks import Decision, IntArray, decide
 from operators.count import count, nth_pass
-from operators.schemas import COSTS, COUNTS
-from operators.verification.verify import Verifier, engine_failed
+from operators.schemas import COSTS, COUNTS, RECORDED, SCORES
+from operators.verification.verify import UNDECIDED, Verifier, engine_failed
 from pipelines.errors import UserError
 from pipelines.run import Run
 from pipelines.scheduler import Tally, tally
 from pipelines.store import ResultName
-from pipelines.sweeps.config import FixedAllocation
+from pipelines.sweeps.config import ImportedAllocation, UntilAllocation
+from pipelines.sweeps.task_sections import ImportedTask
 from pipelines.unit_files import Committed, Kind, Quarantined, Reading
 from pipelines.units import Cell, Unit, contiguous, covered
-from pipelines.verification import refuse_unisolated, scoring_key, verifier_of
+from pipelines.verification import (
+    RECORDED_VERIFIER,
+    refuse_unisolated,
+    scoring_key,
+    verifier_of,
+)
+
+LOST = UNDECIDED + "the verdict that was imported is lost; import the file again"
+"""The error of a sample whose recorded verdict is gone: nothing here can judge it."""
 
 
 @dataclass(kw_only=True)
@@ -56,22 +65,48 @@ class Scored:
 
 
 def score(run: Run) -> Scored:
-    """Bring the scores, counts.parquet and costs.parquet up to date."""
+    """Bring the scores, counts.parquet and costs.parquet up to date.
+
+    Counts that were imported without samples are kept as they are.
+
+    Raises:
+        UserError: see `refresh`; or imported counts are lost.
+    """
     held = refresh(run)
     counts, costs = _tables(run, held)
     tables: dict[ResultName, pl.DataFrame] = {"counts": counts, "costs": costs}
     for name, table in tables.items():
         content = hashlib.blake2b(table.write_csv().encode(), digest_size=8).hexdigest()
         run.store.write_result(name, table, content)
-    asked = sum(len(run.problem_ids(cell.task)) for cell in run.cells)
     return Scored(
         scored=held.scored,
         quarantined=held.quarantined,
         counts=counts,
-        incomplete=asked - counts["stop_reason"].count(),
-        failures=_failures(run, counts, held.scores),
+        incomplete=_incomplete(run, counts),
+        failures=_failures(run, counts, held.scores) + _missing_imports(run, held),
         not_finite=_not_finite(held),
     )
+
+
+def _incomplete(run: Run, counts: pl.DataFrame) -> int:
+    """Return how many problems lack samples; of imported ones, nothing says how many to expect."""
+    if isinstance(run.sweep.allocation, ImportedAllocation):
+        return 0
+    asked = sum(len(run.problem_ids(cell.task)) for cell in run.cells)
+    return asked - int(counts["stop_reason"].count())
+
+
+def _missing_imports(run: Run, held: Refreshed) -> list[str]:
+    """Say if fewer samples are there than were imported: damaged files were moved aside."""
+    there = sum(each.rows for units in held.units.values() for each in units)
+    missing = run.imported.samples - there
+    if missing <= 0:
+        return []
+    files = ", ".join(dict.fromkeys(name for each in run.imported.imports for name in each.files))
+    return [
+        f"{run.store.root}: {missing:,} of {run.imported.samples:,} imported samples are gone; "
+        f"import again, which restores them: {files}"
+    ]
 
 
 def _not_finite(held: Refreshed) -> list[str]:
@@ -163,12 +198,25 @@ def _score_unit(
     run: Run, unit: Unit, samples: pa.Table, key: str, verifier: Verifier
 ) -> tuple[Committed, Tally]:
     """Score a unit's samples, and return what was committed and its tally."""
-    scores = verifier.verify(samples, run.problems[unit.cell.task])
+    if key == RECORDED_VERIFIER:
+        scores = _unjudged(samples)
+    else:
+        scores = verifier.verify(samples, run.problems[unit.cell.task])
     tallied = tally(unit, scores, run.allocation.r)
     facts = {"scoring": key, "passed": tallied.passed}
+    facts |= {"lost": True} if key == RECORDED_VERIFIER else {}
     run.store.commit("scores", unit, scores, facts)
     where = run.store.unit_key("scores", unit)
     return Committed(unit=unit, key=where, rows=unit.samples, facts=facts), tallied
+
+
+def _unjudged(samples: pa.Table) -> pa.Table:
+    """Return the scores of samples whose recorded verdicts are gone: undecided, and why."""
+    rows = samples.num_rows
+    columns = ["problem_id", "sample_id", *RECORDED, "completion_tokens"]
+    known = {name: samples[name] for name in columns}
+    unknown = {name: pa.nulls(rows, SCORES.field(name).type) for name in SCORES.names}
+    return pa.table(unknown | known | {"error": pa.array([LOST] * rows)}).select(SCORES.names)
 
 
 def _failures(
@@ -198,30 +246,62 @@ def _failures(
 def _tables(run: Run, held: Refreshed) -> tuple[pl.DataFrame, pl.DataFrame]:
     counts, costs = [], []
     for cell in run.cells:
+        if cell in run.imported.counts_alone:
+            counts.append(_imported_counts(run, cell))
+            continue
         cell_counts = _count(run, cell, held.scores[cell])
         counts.append(cell_counts)
-        facts = [each.facts for each in held.units[cell]]
-        prompt_tokens = sum(int(fact["prompt_tokens"]) for fact in facts)
-        completion_tokens = int(cell_counts["completion_tokens"].sum())
-        parameters = run.parameters[cell.model]
-        costs.append(
-            {
-                "model": cell.model,
-                "task": cell.task,
-                "parameters": parameters,
-                "samples": int(cell_counts["n"].sum()),
-                "prompt_tokens": prompt_tokens,
-                "completion_tokens": completion_tokens,
-                # A forward pass costs about two operations per parameter and token.
-                "flops": 2.0 * parameters * (prompt_tokens + completion_tokens),
-                "engine_seconds": sum(float(fact["engine_seconds"]) for fact in facts),
-                "usd": _billed(facts),
-                "engine": _named(facts, "engine"),
-                "seeding": _named(facts, "seeding"),
-            }
-        )
+        # Where nobody recorded how long the samples are, nothing is known of their cost.
+        if not cell_counts["completion_tokens"].has_nulls():
+            costs.append(_cost(run, cell, cell_counts, held.units[cell]))
     columns = pl.DataFrame(pl.from_arrow(COSTS.empty_table())).schema
     return pl.concat(counts), pl.DataFrame(costs, schema=columns)
+
+
+def _imported_counts(run: Run, cell: Cell) -> pl.DataFrame:
+    """Return a cell's counts as they were imported; UserError where they are gone."""
+    known = run.store.read_result("counts")
+    counts = None if known is None else known.filter(model=cell.model, task=cell.task)
+    if counts is None or counts.is_empty():
+        raise UserError(
+            f"{run.store.root}: counts.parquet lacks the counts of {cell.model} on {cell.task}, "
+            "which were imported without samples; import their file again"
+        )
+    return counts
+
+
+def _cost(
+    run: Run, cell: Cell, counts: pl.DataFrame, units: Sequence[Committed]
+) -> dict[str, int | float | str | None]:
+    """Return a cell's row of COSTS."""
+    facts = [each.facts for each in units]
+    prompt_tokens = _sum(facts, "prompt_tokens")
+    completion_tokens = int(counts["completion_tokens"].sum())
+    parameters = run.parameters.get(cell.model)
+    seconds = _sum(facts, "engine_seconds")
+    known = parameters is not None and prompt_tokens is not None
+    return {
+        "model": cell.model,
+        "task": cell.task,
+        "parameters": parameters,
+        "samples": int(counts["n"].sum()),
+        "prompt_tokens": None if prompt_tokens is None else int(prompt_tokens),
+        "completion_tokens": completion_tokens,
+        # A forward pass costs about two operations per parameter and token.
+        "flops": 2.0 * (parameters or 0) * ((prompt_tokens or 0) + completion_tokens)
+        if known
+        else None,
+        "engine_seconds": seconds,
+        "usd": _billed(facts),
+        "engine": _named(facts, "engine"),
+        "seeding": _named(facts, "seeding"),
+    }
+
+
+def _sum(facts: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    """Return the sum of a fact of units; None where one of them does not know it."""
+    values = [fact.get(name) for fact in facts]
+    return None if None in values else float(sum(value for value in values if value is not None))
 
 
 def _billed(facts: Sequence[Mapping[str, Any]]) -> float | None:
@@ -254,11 +334,11 @@ def _count(run: Run, cell: Cell, units: Sequence[Committed]) -> pl.DataFrame:
     if allocation.r is not None:
         at = dict(nth_pass(scores, allocation.r, limits(n)).iter_rows())
         nth = np.array([at.get(name, -1) for name in problems], dtype=np.int64)
-    decision = decide(allocation, n, nth)
+    rule = run.sweep.allocation
+    until = rule if isinstance(rule, UntilAllocation) else None
+    decision = _all_of(n) if isinstance(rule, ImportedAllocation) else decide(allocation, n, nth)
     used = np.minimum(n, decision.wanted)
     counts = count(scores, limits(used))
-    rule = run.sweep.allocation
-    until = None if isinstance(rule, FixedAllocation) else rule
     reason = np.where(decision.reached, "r_reached", "cap" if until else "fixed")
     ends = pl.DataFrame(
         {
@@ -289,4 +369,19 @@ def _count(run: Run, cell: Cell, units: Sequence[Committed]) -> pl.DataFrame:
         cap=pl.lit(until.cap if until else None, pl.Int64),
         nth_pass=pl.when("reached").then("nth_pass"),
         look=pl.lit(None, pl.Int64) if until is None else pl.col("look"),
+        distinct_answers=_distinct(run, cell),
     ).select([pl.col(name).cast(kind) for name, kind in columns.items()])
+
+
+def _distinct(run: Run, cell: Cell) -> pl.Expr:
+    """Return how many answers were given; null where verdicts were imported without answers."""
+    task = next(task for task in run.sweep.tasks if task.name == cell.task)
+    known = pl.col("distinct_answers")
+    recorded = isinstance(task, ImportedTask) and task.verifier == RECORDED_VERIFIER
+    return pl.when(known > 0).then(known) if recorded else known
+
+
+def _all_of(n: IntArray) -> Decision:
+    """Return what is decided of imported problems: each has the samples that it is to have."""
+    never = np.zeros(len(n), dtype=bool)
+    return Decision(wanted=n, settled=~never, reached=never, look=np.zeros_like(n))

@@ -13,8 +13,9 @@ from pipelines.lease import holder
 from pipelines.run import Run
 from pipelines.scheduler import Scheduler, Tally, tally
 from pipelines.store import Store
+from pipelines.sweeps.config import ImportedAllocation
 from pipelines.unit_files import Committed, Reading
-from pipelines.units import Cell
+from pipelines.units import Cell, covered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,12 @@ class CellStatus:
 
 
 def cell_status(run: Run, cell: Cell) -> CellStatus:
-    """Return how far a cell is, from its files' footers (and passes, where they decide)."""
+    """Return how far a cell is, from its files' footers (and passes, where they decide).
+
+    Of imported samples or counts, what is there is all that there is to have.
+    """
+    if cell in run.imported.counts_alone:
+        return _counted(run, cell)
     samples, bad = run.store.listed("samples", cell)
     scores, bad_scores = run.store.listed("scores", cell)
     tallies = []
@@ -44,11 +50,17 @@ def cell_status(run: Run, cell: Cell) -> CellStatus:
         except (OSError, pa.ArrowInvalid) as error:
             damaged[item.key] = str(error)
     problems = run.problem_ids(cell.task)
-    known = Scheduler({cell: problems}, run.allocation, run.sweep.resources.unit_samples, tallies)
+    if isinstance(run.sweep.allocation, ImportedAllocation):
+        problems = tuple(covered(item.unit for item in samples))
+        settled = len(problems)
+    else:
+        unit_samples = run.sweep.resources.unit_samples
+        known = Scheduler({cell: problems}, run.allocation, unit_samples, tallies)
+        settled = known.progress().settled
     return CellStatus(
         cell=cell,
         problems=len(problems),
-        settled=known.progress().settled,
+        settled=settled,
         samples=sum(item.rows for item in samples),
         scored=sum(item.rows for item in scores),
         passes=sum(int(item.facts.get("passed", 0)) for item in scores),
@@ -56,6 +68,22 @@ def cell_status(run: Run, cell: Cell) -> CellStatus:
             f"{run.store.storage.url(key)}: {reason}"
             for key, reason in (*bad, *bad_scores, *damaged.items())
         ),
+    )
+
+
+def _counted(run: Run, cell: Cell) -> CellStatus:
+    """Return what was imported of a cell of counts alone."""
+    known = run.store.read_result("counts")
+    rows = None if known is None else known.filter(model=cell.model, task=cell.task)
+    n, c, problems = (0, 0, 0) if rows is None else (rows["n"].sum(), rows["c"].sum(), rows.height)
+    return CellStatus(
+        cell=cell,
+        problems=problems,
+        settled=problems,
+        samples=int(n),
+        scored=int(n),
+        passes=int(c),
+        unreadable=(),
     )
 
 

@@ -27,6 +27,7 @@ from operators.schemas import (
     LAWS,
     PROBLEMS,
     RATES,
+    RELIABILITY,
     SELECTION,
 )
 from operators.schemas import check as check_schema
@@ -38,7 +39,16 @@ from pipelines.sweeps.config import Sweep, parse
 from pipelines.unit_files import UnitFiles
 
 ResultName = Literal[
-    "counts", "exact", "audit", "rates", "costs", "curves", "laws", "selection", "calibration"
+    "counts",
+    "exact",
+    "audit",
+    "rates",
+    "costs",
+    "curves",
+    "laws",
+    "selection",
+    "calibration",
+    "reliability",
 ]
 
 _SCHEMAS: Mapping[ResultName, pa.Schema] = {
@@ -51,6 +61,7 @@ _SCHEMAS: Mapping[ResultName, pa.Schema] = {
     "laws": LAWS,
     "selection": SELECTION,
     "calibration": CALIBRATION,
+    "reliability": RELIABILITY,
 }
 _REPORT = "report.html"
 _REPLAY = "replay.html"
@@ -74,6 +85,7 @@ class RunTables:
     costs: pl.DataFrame
     selection: pl.DataFrame
     calibration: pl.DataFrame
+    reliability: pl.DataFrame
     audit: pl.DataFrame
     exact: pl.DataFrame | None
 

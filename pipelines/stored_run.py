@@ -29,7 +29,8 @@ class StoredModel:
     store: Store
     sweep: Sweep
     """The one that drew the samples."""
-    parameters: int
+    parameters: int | None
+    """None: the samples were imported without."""
     fingerprint: str
 
     @classmethod

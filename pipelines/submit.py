@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UserError
-from pipelines.sweeps.config import parse, read
+from pipelines.sweeps.config import digest, load_all
 
 INTERRUPTED = 130
 """Exit code of a job that was stopped."""
@@ -62,6 +62,7 @@ def job_of(
     """Return the job that runs a sweep file.
 
     The file is checked here. Its relative paths, and its wildcards, are resolved on the cluster.
+    One job does all points of its grid, and is called by the first.
 
     Args:
         target: the sweep file, in the working directory.
@@ -73,7 +74,8 @@ def job_of(
         UserError: the sweep is bad, lies outside the working directory, or keeps its run in that
             directory, which is gone with the job; or a variable is not set.
     """
-    sweep = parse(read(target), source=str(target), overrides=overrides)
+    sweeps = load_all(target, overrides, resolve=False)
+    sweep = sweeps[0]
     if "://" not in sweep.run_path and not Path(sweep.run_path).is_absolute():
         raise UserError(
             f"{target}: run: is {sweep.run_path!r}, which a job keeps in a copy that is deleted "
@@ -85,10 +87,11 @@ def job_of(
             f"{target}: lies outside the working directory {folder}, and would not be sent; give "
             "--working-dir a folder that holds it"
         )
+    alike = sweep.digest() if len(sweeps) == 1 else digest([one.digest() for one in sweeps])
     options = [part for override in overrides for part in ("-o", override)]
     command = ["passlaw", "run", str(target.absolute().relative_to(folder)), *options]
     return Job(
-        key=f"passlaw-{sweep.name}-{sweep.digest()}",
+        key=f"passlaw-{sweep.name}-{alike}",
         # Not below a shell, which would not pass on the signal to stop.
         command=f"exec {shlex.join(command)}",
         folder=folder,

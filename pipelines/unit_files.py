@@ -27,6 +27,8 @@ from pipelines.units import Cell, Unit
 Kind = Literal["samples", "scores"]
 
 _SCHEMAS: Mapping[Kind, pa.Schema] = {"samples": SAMPLES, "scores": SCORES}
+_FROM_THE_FIRST = ("completion", "prompt_tokens", "completion_tokens")
+"""Columns that may hold nulls, but that every file has."""
 _PACK_GROUP = 4 * 2**20
 """Values in a row group of a pack, about: a larger file has larger groups, or its footer grows."""
 
@@ -359,7 +361,8 @@ def _completed(kind: Kind, table: pa.Table) -> pa.Table:
     for field in _SCHEMAS[kind]:
         if field.nullable and field.name not in table.column_names:
             table = table.append_column(field, pa.nulls(table.num_rows, field.type))
-    return table.select(_SCHEMAS[kind].names)
+    # What must not be null has become less since some files were written.
+    return table.select(_SCHEMAS[kind].names).cast(_SCHEMAS[kind])
 
 
 def _places(committed: Committed, wanted: Iterable[tuple[str, int, int]]) -> Ranges:
@@ -408,4 +411,5 @@ def _are_columns(names: list[str], schema: pa.Schema) -> bool:
     """Whether a file has a schema's columns in order, but for nullable ones that came later."""
     missing = [field for field in schema if field.name not in names]
     known = [field.name for field in schema if field.name in names]
-    return known == names and all(field.nullable for field in missing)
+    later = all(field.nullable and field.name not in _FROM_THE_FIRST for field in missing)
+    return known == names and later

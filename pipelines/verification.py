@@ -18,6 +18,8 @@ _MIB = 2**20
 _SCORING = 2
 """Raised when the same samples and answers would be scored otherwise than before."""
 _FACTS = ("verifier", "answer", "verifier_options", "tests")
+RECORDED_VERIFIER = "recorded"
+"""The verifier of problems whose verdicts came with imported samples."""
 UNISOLATED = "verification.run_untrusted_programs_without_isolation"
 
 
@@ -42,8 +44,10 @@ def scoring_key(
     """Return how a unit's samples are scored.
 
     Changes with the answers and verifiers of its problems, and with the limits where they matter:
-    a higher one may decide what was undecided.
+    a higher one may decide what was undecided. Verdicts that were recorded elsewhere stay.
     """
+    if all(problems[name]["verifier"] == RECORDED_VERIFIER for name in unit.problems):
+        return RECORDED_VERIFIER
     rows = [(name, *(problems[name].get(fact) for fact in _FACTS)) for name in unit.problems]
     limited = any(problems[name]["verifier"] not in RULES for name in unit.problems)
     limits = section.model_dump_json(exclude={"workers"}) if limited else ""

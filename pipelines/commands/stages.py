@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipelines.commands.points import each
 from pipelines.commands.terminal import (
     DONE,
     INTERRUPTED,
@@ -16,9 +16,7 @@ from pipelines.commands.terminal import (
     json_option,
     note,
     overrides_option,
-    result,
     say,
-    sweep_of,
     target_argument,
 )
 from pipelines.errors import InUseError
@@ -34,14 +32,6 @@ Stage = Callable[["Run"], tuple[int, dict[str, Any]]]
 """Does its part of a run; returns an exit code and what it tells in JSON."""
 
 
-@dataclass(kw_only=True)
-class _Told:
-    """What a verb did to one run."""
-
-    code: int = DONE
-    facts: dict[str, Any] = field(default_factory=dict)
-
-
 @click.command()
 @target_argument
 @overrides_option
@@ -53,7 +43,8 @@ def run(target: str, overrides: tuple[str, ...], skip_if_running: bool) -> int:
     from pipelines.run import opened
 
     stages = (_sample, _score, _fit, _report, _track)
-    return _finish(_do(sweep_of(target, overrides), opened, stages, skip=skip_if_running))
+    do = partial(_do, opening=opened, stages=stages, skip=skip_if_running)
+    return each(target, overrides, do, compare=True)
 
 
 @click.command()
@@ -64,7 +55,7 @@ def sample(target: str, overrides: tuple[str, ...]) -> int:
     """Draw the samples that are missing, scored as they come."""
     from pipelines.run import opened
 
-    return _finish(_do(sweep_of(target, overrides), opened, (_sample,)))
+    return each(target, overrides, partial(_do, opening=opened, stages=(_sample,)))
 
 
 @click.command()
@@ -77,7 +68,7 @@ def score(target: str, overrides: tuple[str, ...]) -> int:
 
     # A sweep file may hold new answers; a run directory keeps the problems that it was asked.
     opening = reopened if is_run(target) else partial(opened, for_sampling=False)
-    return _finish(_do(sweep_of(target, overrides), opening, (_score,)))
+    return each(target, overrides, partial(_do, opening=opening, stages=(_score,)))
 
 
 @click.command()
@@ -88,7 +79,7 @@ def fit(target: str, overrides: tuple[str, ...]) -> int:
     """Fit coverage and PassUntil laws to the counts, and judge what choosing is worth."""
     from pipelines.run import reopened
 
-    return _finish(_do(sweep_of(target, overrides), reopened, (_fit,)))
+    return each(target, overrides, partial(_do, opening=reopened, stages=(_fit,)))
 
 
 @click.command()
@@ -99,44 +90,42 @@ def report(target: str, overrides: tuple[str, ...]) -> int:
     """Draw the report, and track it in MLflow."""
     from pipelines.run import reopened
 
-    return _finish(_do(sweep_of(target, overrides), reopened, (_report, _track)))
+    return each(target, overrides, partial(_do, opening=reopened, stages=(_report, _track)))
 
 
 def _do(
     sweep: Sweep,
+    *,
     opening: "Callable[[Sweep], AbstractContextManager[Run]]",
     stages: Sequence[Stage],
-    *,
     skip: bool = False,
-) -> _Told:
+) -> tuple[int, dict[str, Any]]:
     """Open a run and do stages of it in order, until one is interrupted."""
-    told = _Told(facts={"name": sweep.name, "run": sweep.run_path})
+    worst = DONE
+    told: dict[str, Any] = {"name": sweep.name, "run": sweep.run_path}
     try:
         with opening(sweep) as opened:
             for stage in stages:
                 code, facts = stage(opened)
-                told.code = max(told.code, code)
-                told.facts |= facts
+                worst = max(worst, code)
+                told |= facts
                 if code == INTERRUPTED:
                     break
     except InUseError as error:
         if not skip:
             raise
         say("skipped", str(error))
-        told.facts["skipped"] = str(error)
-    return told
-
-
-def _finish(told: _Told) -> int:
-    result({**told.facts, "exit_code": told.code})
-    return told.code
+        told["skipped"] = str(error)
+    return worst, {**told, "exit_code": worst}
 
 
 def _sample(opened: "Run") -> tuple[int, dict[str, Any]]:
     from pipelines.progress import Display
     from pipelines.sample import sample as draw
+    from pipelines.tracking.track import watching
 
-    sampled = draw(opened, Display())
+    with watching(opened):
+        sampled = draw(opened, Display())
     for lost in sampled.quarantined:
         note(f"quarantined {lost.path}: {lost.reason}; moved to {lost.moved_to} and redone")
     if sampled.restarts:

@@ -1,15 +1,12 @@
 """status: what of a run is done."""
 
+from typing import Any
+
 import click
 
-from pipelines.commands.terminal import (
-    DONE,
-    console,
-    json_option,
-    result,
-    sweep_of,
-    target_argument,
-)
+from pipelines.commands.points import each
+from pipelines.commands.terminal import DONE, console, json_option, target_argument
+from pipelines.sweeps.config import Sweep
 
 
 @click.command()
@@ -20,8 +17,10 @@ def status(target: str) -> int:
     from pipelines.run import reopened
     from pipelines.status import document, examine, show
 
-    with reopened(sweep_of(target), write=False) as opened:
-        found = examine(opened)
-        show(found, console())
-        result(document(found))
-    return DONE
+    def tell(sweep: Sweep) -> tuple[int, dict[str, Any]]:
+        with reopened(sweep, write=False) as opened:
+            found = examine(opened)
+            show(found, console())
+        return DONE, document(found)
+
+    return each(target, (), tell)

@@ -4,6 +4,7 @@ A verb says what it does on standard output, a line at a time, and warns on stan
 `--json` its lines go to standard error too, and standard output holds one JSON document alone.
 """
 
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +14,8 @@ from rich.console import Console
 
 from pipelines import strict_json
 from pipelines.errors import UserError
-from pipelines.sweeps.config import Sweep, load, parse
+from pipelines.sweeps.config import Sweep, load, load_all, parse
+from pipelines.sweeps.refusal import SweepError
 
 DONE, WITH_FAILURES, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -56,6 +58,20 @@ def note(text: str) -> None:
     click.echo(f"passlaw: {text}", err=True)
 
 
+def complain(error: UserError) -> None:
+    """Say what is wrong, on standard error; on a terminal with the lines of the sweep file."""
+    if not isinstance(error, SweepError):
+        note(f"error: {error}")
+        return
+    for complaint in error.shown:
+        note(f"error: {complaint}")
+        if sys.stderr.isatty():
+            for line in complaint.place.excerpt():
+                click.echo(line, err=True)
+    if error.more:
+        note(f"error: {error.more}")
+
+
 def console() -> Console:
     """Return where tables are printed."""
     return Console(stderr=wants_json())
@@ -89,3 +105,10 @@ def sweep_of(target: str, overrides: tuple[str, ...] = ()) -> Sweep:
     sweep, _ = store.read_sweep()
     values = sweep.model_dump(mode="json") | {"run": target}
     return parse(values, source=store.storage.url("sweep.yaml"), overrides=overrides)
+
+
+def sweeps_of(target: str, overrides: tuple[str, ...] = ()) -> tuple[Sweep, ...]:
+    """Read a sweep file, which a grid makes several, or the sweep that a run directory records."""
+    if is_run(target):
+        return (sweep_of(target, overrides),)
+    return load_all(Path(target), overrides)

@@ -1,7 +1,9 @@
 """Engines: what draws samples from a model. See `protocol` for their two verbs."""
 
 from pipelines.engines.protocol import Engine
+from pipelines.errors import UserError
 from pipelines.sweeps.engine_sections import (
+    ImportedEngine,
     Model,
     OpenAIEngine,
     PythonEngine,
@@ -48,3 +50,5 @@ def load(model: Model) -> Engine:
             from pipelines.engines.python_engine import build
 
             return build(model)
+        case ImportedEngine():
+            raise UserError(f"model {model.name}: was imported, so nothing can be drawn from it")

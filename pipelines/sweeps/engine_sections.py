@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, StrictBool, model_validator
 
+from pipelines.sweeps.refusal import MisfitError
 from pipelines.sweeps.section import Name, Section
 
 
@@ -24,10 +25,10 @@ class Placement(Section):
     @model_validator(mode="after")
     def _possible(self) -> Self:
         if self.gpus is not None and self.gpus > 1 and not self.gpus.is_integer():
-            raise ValueError(f"gpus: is {self.gpus:g}; above 1 it must be a whole number")
+            raise MisfitError((("gpus",), f"is {self.gpus:g}; above 1 it must be a whole number"))
         for name in ("CPU", "GPU"):
             if name in self.custom:
-                raise ValueError(f"custom.{name}: say {name.lower()}s instead")
+                raise MisfitError((("custom", name), f"say {name.lower()}s instead"))
         return self
 
 
@@ -84,7 +85,7 @@ class VLLMEngine(Section):
         ):
             for name in getattr(self, field):
                 if name in owners:
-                    raise ValueError(f"{field}.{name}: {owners[name]}")
+                    raise MisfitError(((field, name), owners[name]))
         return self
 
     def drawn_from(self) -> dict[str, Any]:
@@ -182,7 +183,7 @@ class OpenAIEngine(Section):
         # Of the whole section, because an error of one field would show its value.
         problem = plain_address(self.base_url) if self.base_url is not None else None
         if problem is not None:
-            raise ValueError(f"base_url: {problem}")
+            raise MisfitError((("base_url",), problem))
         if (self.usd_per_million_prompt_tokens is None) != (
             self.usd_per_million_completion_tokens is None
         ):
@@ -192,9 +193,8 @@ class OpenAIEngine(Section):
             )
         ours = sorted(_REQUEST_FIELDS & self.extra_body.keys())
         if ours:
-            raise ValueError(
-                f"extra_body: {ours[0]!r} is set by the sweep's decoding, seed and allocation"
-            )
+            text = "is set by the sweep's decoding, seed and allocation"
+            raise MisfitError((("extra_body", ours[0]), text))
         return self
 
 
@@ -269,7 +269,22 @@ class PythonEngine(Section):
     placement: Placement = Placement()
 
 
+class ImportedEngine(Section):
+    """A model whose samples or counts were imported: nothing can be drawn from it."""
+
+    engine: Literal["imported"]
+    name: Name
+    parameters: int | None = Field(default=None, ge=1)
+    """Size for the laws over models; None: unknown, and the model is left out of them."""
+
+
 Model = Annotated[
-    TransformersEngine | VLLMEngine | OpenAIEngine | ReplayEngine | SimulatedEngine | PythonEngine,
+    TransformersEngine
+    | VLLMEngine
+    | OpenAIEngine
+    | ReplayEngine
+    | SimulatedEngine
+    | PythonEngine
+    | ImportedEngine,
     Field(discriminator="engine"),
 ]

@@ -193,7 +193,15 @@ class MultipleChoiceTask(_ReadTask):
         return ("\n",) if self.style == "zero_shot" else ()
 
 
+class ImportedTask(_Task):
+    """Problems that came with imported samples or counts; the run directory alone holds them."""
+
+    source: Literal["imported"]
+    verifier: Verifier | Literal["recorded"] = "recorded"
+    """recorded: the verdicts that came with the samples; nothing is judged again."""
+
+
 BenchmarkTask = GSM8KTask | MathTask | HumanEvalTask | MBPPTask | MultipleChoiceTask
 ReadTask = FileTask | BenchmarkTask
-AnyTask = ArithmeticTask | ReadTask
+AnyTask = ArithmeticTask | ReadTask | ImportedTask
 Task = Annotated[AnyTask, Field(discriminator="source")]

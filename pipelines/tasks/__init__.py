@@ -6,12 +6,14 @@ verifier that reads its answers. None knows how problems are answered.
 
 import pyarrow as pa
 
+from pipelines.errors import UserError
 from pipelines.sweeps.task_sections import (
     AnyTask,
     ArithmeticTask,
     FileTask,
     GSM8KTask,
     HumanEvalTask,
+    ImportedTask,
     MathTask,
     MBPPTask,
     MultipleChoiceTask,
@@ -52,3 +54,8 @@ def problems(task: AnyTask) -> pa.Table:
             return mbpp.problems(task)
         case MultipleChoiceTask():
             return multiple_choice.problems(task)
+        case ImportedTask():
+            raise UserError(
+                f"task {task.name}: was imported, so its problems are in the run that "
+                "`passlaw import` made; give that run in place of a sweep file"
+            )

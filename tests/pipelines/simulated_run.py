@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from operators.schemas import AUDIT, CALIBRATION, COUNTS, SELECTION
+from operators.schemas import AUDIT, CALIBRATION, COUNTS, RELIABILITY, SELECTION
 from operators.selection.table import selection_table
 from pipelines.fit import fit_tables
 from pipelines.store import RunTables
@@ -130,6 +130,7 @@ def tabled(made):
         costs=made.costs,
         selection=_selection(made),
         calibration=_calibration(made),
+        reliability=_reliability(made),
         audit=pl.DataFrame(pl.from_arrow(AUDIT.empty_table())),
         exact=made.exact,
     )
@@ -163,3 +164,17 @@ def _calibration(made):
     cells = made.counts.select("model", "task").unique(maintain_order=True)
     measured = pl.DataFrame(rows).with_columns(level=0.95, samples=80)
     return cells.join(measured, how="cross").select(CALIBRATION.names)
+
+
+def _reliability(made):
+    """A confidence that passes as often as it says, in two bins of each cell."""
+    bins = [
+        {"bin_low": low, "bin_high": low + 0.5, "mean_confidence": low + 0.25,
+         "passed": low + 0.25, "low": low, "high": low + 0.5}
+        for low in (0.0, 0.5)
+    ]  # fmt: skip
+    cells = made.counts.select("model", "task").unique(maintain_order=True)
+    found = pl.DataFrame(bins).with_columns(
+        confidence=pl.lit("vote_share"), level=0.95, samples=pl.lit(40, pl.Int64)
+    )
+    return cells.join(found, how="cross").select(RELIABILITY.names)

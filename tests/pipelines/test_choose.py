@@ -122,6 +122,16 @@ def test_confidence_that_tells_the_wrong_thing_is_seen(run):
     assert dict(auroc.select("confidence", "estimate").iter_rows())["mean_logprob"] == 0
 
 
+def test_reliability_is_counted_in_bins_of_the_calibrated_confidence(run):
+    """Half of the samples passed, so shares by bin add up to half; limits hold the shares."""
+    commit(run, PROBLEMS, 0, 40, lambda sample: sample % 2 == 0)
+    choose(run)
+    bins = run.store.read_result("reliability").filter(confidence="mean_logprob")
+    assert bins["samples"].sum() == len(PROBLEMS) * MOST_TRIES
+    assert (bins["passed"] * bins["samples"]).sum() == bins["samples"].sum() / 2
+    assert bins.filter(pl.col("passed").is_between("low", "high")).height == bins.height
+
+
 def test_without_samples_there_are_no_rows_and_nothing_is_done_twice(run):
     """An empty run gives empty tables; a second call finds them."""
     assert choose(run)

@@ -61,6 +61,7 @@ def test_tables_have_their_schemas(fits):
     assert set(fits.curves["kind"]) == {
         "pass_at_k",
         "coverage_law",
+        "pass_rate",
         "pass_until",
         "task_law",
         "task_law_prediction",
@@ -213,7 +214,7 @@ def test_refusals_are_rows(fixed):
     assert set(fits.laws.filter(pl.col("kind") != "emergence")["status"]) == {
         Status.NO_PASSES.value
     }
-    assert set(fits.curves["kind"]) == {"pass_at_k", "pass_all_k", "pass_until"}
+    assert set(fits.curves["kind"]) == {"pass_at_k", "pass_all_k", "pass_rate", "pass_until"}
     for column in ("parameters", "intervals", "goodness", "law"):
         for text in fits.laws[column]:
             json.loads(text, parse_constant=pytest.fail)
@@ -239,11 +240,33 @@ def test_no_counts_is_an_error_that_says_what_to_do(fixed, empty):
         run(fixed, counts)
 
 
-def test_a_model_of_unknown_size_is_named(fixed):
-    """Counts of a model that has no size are refused."""
+def test_a_model_of_unknown_size_has_no_part_in_what_is_over_sizes(fixed):
+    """Its rates and coverage are as ever; laws over sizes are those of the other models."""
     parameters = {m: s for m, s in fixed.parameters.items() if m != "m5.2k"}
-    with pytest.raises(UserError, match=r"m5\.2k"):
-        fit_tables(fixed.sweep, parameters, fixed.counts)
+    fits = fit_tables(fixed.sweep, parameters, fixed.counts)
+    whole = run(fixed)
+    others = run(fixed, fixed.counts.filter(pl.col("model") != "m5.2k"))
+    assert fits.rates.equals(whole.rates)
+    for kind in ("pass_at_k", "coverage_law", "pass_rate"):
+        assert fits.curves.filter(kind=kind).equals(whole.curves.filter(kind=kind))
+    for kind in ("pass_until", "task_law", "task_law_prediction"):
+        assert fits.curves.filter(kind=kind).equals(others.curves.filter(kind=kind))
+    assert fits.laws.filter(kind="emergence").equals(others.laws.filter(kind="emergence"))
+
+
+def test_without_any_size_there_is_coverage_and_no_law_over_sizes(fixed):
+    """Nothing stands in for a size that nobody gave."""
+    fits = fit_tables(fixed.sweep, {}, fixed.counts)
+    assert set(fits.laws["kind"]) == {"coverage"}
+    assert set(fits.curves["kind"]) == {"pass_at_k", "pass_all_k", "coverage_law", "pass_rate"}
+
+
+def test_the_mean_rate_is_that_over_sizes_at_one_try(fits):
+    """Kind pass_rate says of every model what pass_until says of those with a size."""
+    columns = ["model", "task", "estimate", "low", "high", "level"]
+    rates, sized = (fits.curves.filter(kind=kind) for kind in ("pass_rate", "pass_until"))
+    assert rates.select(columns).equals(sized.select(columns))
+    assert set(rates["x"]) == {1.0}
 
 
 def test_problems_without_samples_are_left_out(fixed):

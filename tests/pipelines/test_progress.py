@@ -111,6 +111,14 @@ def terminal(monkeypatch):
     return Terminal()
 
 
+def test_forced_colours_make_no_terminal(monkeypatch, shown):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    stream, _, display = shown
+    with display:
+        display.update(progress(1_000))
+    assert "\x1b" not in stream.getvalue()
+
+
 def cell(name, settled=0, *, working=False):
     return CellProgress(
         cell=Cell(name, "sums"), settled=settled, problems=4, samples=200, passes=50,

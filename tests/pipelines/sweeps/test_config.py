@@ -26,14 +26,7 @@ from pipelines.sweeps.config import (
 )
 from pipelines.sweeps.engine_sections import SimulatedEngine, TransformersEngine
 from pipelines.sweeps.task_sections import HUMANEVAL_STOP, ArithmeticTask, FileTask, Verifier
-
-SIMULATED = {"engine": "simulated", "name": "sim", "parameters": 10, "rate": 0.1}
-LADDER = {"name": "rung", "path": "ladder:2k"}
-BASE = {
-    "name": "sweep",
-    "models": [SIMULATED, LADDER],
-    "tasks": [{"name": "add-2"}, {"name": "quiz", "path": "quiz.jsonl"}],
-}
+from tests.pipelines.sweeps.sweep_cases import ACCEPTED, BASE, LADDER, REFUSED, SIMULATED
 
 
 def test_a_sweep_may_name_every_coverage_family():
@@ -86,33 +79,7 @@ class TestAccepted:
         assert sweep({"allocation": {"r": 7}}).allocation.r == 7
         assert sweep({"allocation": {}}).allocation == UntilAllocation()
 
-    @pytest.mark.parametrize(
-        "change",
-        [
-            {},
-            {"allocation": {"n": 64}, "fit": {"k": [1, 64], "hold_out": None}},
-            {"fit": {"k": [10**6]}},
-            {"fit": {"hold_out": "rung"}},
-            {"seed": 2**63 - 1, "decoding": {"stop": ["\n", "é"], "top_k": 3}},
-            {
-                "tasks": [
-                    {"name": "q", "path": "q", "fields": {"answer": "a"}, "template": "{prompt}?"}
-                ]
-            },
-            {"resources": {"engine_gpus": 0.5}, "tracking": {"enabled": False, "uri": "x"}},
-            {"verification": {"math_seconds": 0.5, "math_memory_mib": 256, "workers": 3}},
-            {
-                "tasks": [
-                    {"name": "a", "source": "gsm8k", "path": "a", "style": "chat", "stop": []},
-                    {"name": "b", "source": "math", "path": "b", "fields": {"problem": "p"}},
-                    {"name": "c", "source": "humaneval", "path": "c", "problems": ["x", "y"]},
-                    {"name": "d", "source": "mbpp", "path": "d", "split": "train"},
-                    {"name": "e", "source": "multiple_choice", "dataset": "o/e", "config": "f"},
-                    {"name": "g", "path": "g", "verifier": "json", "options": {"kind": "any"}},
-                ]
-            },
-        ],
-    )
+    @pytest.mark.parametrize("change", ACCEPTED)
     def test_yaml_round_trip(self, change):
         made = sweep(change)
         again = parse(yaml.safe_load(made.to_yaml()), source="again")
@@ -189,6 +156,13 @@ class TestDigest:
         assert digest({"b": [1, 2.5, None], "a": "é"}) == expected == "768932a4b09e79c8"
         assert len(digest({}, size=16)) == 32
 
+    def test_that_of_a_sweep_is_what_the_first_runs_recorded(self):
+        """Whatever else a sweep could say since then."""
+        vllm = {"name": "v", "engine": "vllm", "path": "a/b", "engine_args": {"seed_of": 2}}
+        change = {"models": [SIMULATED, LADDER, vllm], "allocation": {"n": 5}}
+        assert sweep(change).digest() == "742a31b9304cb755"
+        assert sweep({"tracking": {"seconds": 1.0}}).digest() != sweep().digest()
+
     def test_order_of_keys_and_spelt_out_defaults_mean_the_same(self):
         reversed_keys = dict(reversed(list(BASE.items())))
         assert parse(reversed_keys, source="x").digest() == sweep().digest()
@@ -213,142 +187,7 @@ class TestDigest:
 class TestRefused:
     @pytest.mark.parametrize(
         ("change", "message"),
-        [
-            ({"sed": 1}, "sed: unknown key; allowed here are name, seed, run, models, tasks,"),
-            (
-                {"fit": {"kk": 1}},
-                "fit.kk: unknown key; allowed here are k, family, hold_out, level",
-            ),
-            (
-                {"models": [SIMULATED | {"path": "x"}]},
-                "models.0.path: unknown key; allowed here are engine, name, parameters, rate,",
-            ),
-            (
-                {"allocation": {"n": 1, "r": 2}},
-                "allocation.r: unknown key; allowed here are kind, n",
-            ),
-            ({"seed": "1"}, "seed: is '1', must be a valid integer"),
-            ({"seed": True}, "seed: is True, must be a valid integer"),
-            ({"seed": 1.0}, "seed: is 1.0, must be a valid integer"),
-            ({"seed": -1}, "seed: is -1, must be greater than or equal to 0"),
-            ({"seed": 2**63}, f"seed: is {2**63}, must be less than {2**63}"),
-            ({"name": 5}, "name: is 5, must be a valid string"),
-            ({"name": "a/b"}, "name: is 'a/b', must match pattern"),
-            ({"name": ".."}, "name: is '..', must match pattern"),
-            ({"name": "a\n"}, "name: is 'a\\n', must match pattern"),
-            ({"name": None}, "name: is None, must be a valid string"),
-            ({"decoding": None}, "decoding: is None, must be a valid dictionary"),
-            ({"decoding": {"top_p": 0}}, "decoding.top_p: is 0, must be greater than 0"),
-            (
-                {"decoding": {"temperature": float("nan")}},
-                "decoding.temperature: is nan, must be a finite number",
-            ),
-            (
-                {"allocation": {"growth": float("inf")}},
-                "allocation.growth: is inf, must be a finite number",
-            ),
-            ({"allocation": {"r": 1}}, "allocation.r: is 1, must be greater than or equal to 2"),
-            (
-                {"decoding": {"stop": [""]}},
-                "decoding.stop.0: is '', must have at least 1 character",
-            ),
-            ({"tracking": {"enabled": "no"}}, "tracking.enabled: is 'no', must be a valid boolean"),
-            (
-                {"fit": {"family": "magic"}},
-                "fit.family: is 'magic', must be 'auto', 'exponentiated_power_law', 'beta_bino",
-            ),
-            (
-                {"models": [LADDER | {"device": "tpu"}]},
-                "models.0.device: is 'tpu', must be 'auto',",
-            ),
-            (
-                {"models": [SIMULATED | {"engine": "warp"}]},
-                "models.0.engine: is 'warp'; allowed are 'transformers', 'vllm', 'openai', "
-                "'replay', 'simulated', 'python'",
-            ),
-            ({"tasks": [{"name": "a", "source": "web"}]}, "tasks.0.source: is 'web'; allowed are"),
-            (
-                {"allocation": {"kind": "all"}},
-                "allocation.kind: is 'all'; allowed are 'fixed', 'until'",
-            ),
-            ({"models": [{"name": "a"}]}, "models.0.path: required, but missing"),
-            ({"tasks": [{"path": "x"}]}, "tasks.0.name: required, but missing"),
-            ({"allocation": {"kind": "fixed"}}, "allocation.n: required, but missing"),
-            ({"models": []}, "models: is [], "),
-            ({"models": 3}, "models: is 3, must be a valid tuple"),
-            ({"models": ["sim"]}, "models.0: is 'sim', must be a valid dictionary"),
-            (
-                {"tasks": [{"name": "q", "path": "q", "template": "Q:"}]},
-                "tasks.0.template: is 'Q:', must contain {prompt}",
-            ),
-            (
-                {"tasks": [{"name": "q", "path": "q", "fields": {"id": "x"}}]},
-                "tasks.0.fields.id.[key]: is 'id', must be 'problem_id', 'prompt', 'answer',",
-            ),
-            (
-                {"tasks": [{"name": "q", "source": "gsm8k"}]},
-                "tasks.0: has neither path nor dataset; give one of the two",
-            ),
-            (
-                {"tasks": [{"name": "q", "path": "q", "dataset": "q"}]},
-                "tasks.0: has path and dataset; give one of the two",
-            ),
-            (
-                {"tasks": [{"name": "q", "source": "gsm8k", "path": "q", "split": "test"}]},
-                "tasks.0: has split, which only a dataset has; remove it, or the path",
-            ),
-            (
-                {"tasks": [{"name": "q", "source": "mbpp", "path": "q", "config": "full"}]},
-                "tasks.0: has config, which only a dataset has; remove it, or the path",
-            ),
-            (
-                {"tasks": [{"name": "q", "source": "mbpp", "path": "q", "split": "dev"}]},
-                "tasks.0.split: is 'dev', must be 'test', 'validation', 'train' or 'prompt'",
-            ),
-            (
-                {"tasks": [{"name": "q", "source": "humaneval", "path": "q", "style": "few_shot"}]},
-                "tasks.0.style: is 'few_shot', must be 'zero_shot' or 'chat'",
-            ),
-            (
-                {"tasks": [{"name": "q", "source": "gsm8k", "path": "q", "verifier": "exact"}]},
-                "tasks.0.verifier: unknown key; allowed here are name, stop, path, dataset,",
-            ),
-            (
-                {"tasks": [{"name": "q", "path": "q", "verifier": "magic"}]},
-                "tasks.0.verifier: is 'magic', must be 'exact', 'numeric', 'choice', 'regex',",
-            ),
-            ({"tasks": [{"name": "q", "path": "q", "problems": []}]}, "tasks.0.problems: is [], "),
-            (
-                {"verification": {"workers": 0}},
-                "verification.workers: is 0, must be greater than or equal to 1",
-            ),
-            (
-                {"verification": {"math_seconds": 0}},
-                "verification.math_seconds: is 0, must be greater than 0",
-            ),
-            (
-                {"verification": {"run_untrusted_programs_without_isolation": "yes"}},
-                "verification.run_untrusted_programs_without_isolation: is 'yes', must be a valid",
-            ),
-            (
-                {"verification": {"unsafe": True}},
-                "verification.unsafe: unknown key; allowed here are math_seconds, math_memory_mib,",
-            ),
-            (
-                {"models": [SIMULATED, SIMULATED]},
-                "models: name 'sim' is used twice; names must differ",
-            ),
-            ({"tasks": [{"name": "a"}] * 2}, "tasks: name 'a' is used twice; names must differ"),
-            (
-                {"allocation": {"n": 8}, "fit": {"k": [1, 9]}},
-                "fit.k: 9 is larger than allocation.n = 8; raise n, or read",
-            ),
-            ({"fit": {"k": [0]}}, "fit.k.0: is 0, must be greater than or equal to 1"),
-            (
-                {"fit": {"hold_out": "biggest"}},
-                "fit.hold_out: 'biggest' is not a model; allowed are null, largest, sim, rung",
-            ),
-        ],
+        REFUSED,
         ids=lambda value: re.sub(r"\W+", "-", value)[:40] if isinstance(value, str) else "",
     )
     def test_the_field_the_value_and_the_way_out_are_named(self, change, message):
@@ -403,15 +242,15 @@ class TestOverrides:
             ("=1", "-o =1: must look like key.sub=value"),
             (
                 "models.other.rate=1",
-                "-o models.other.rate=1: there is no item 'other'; use a posit",
+                "-o models.other.rate: there is no item 'other'; use a posit",
             ),
-            ("models.2.rate=1", "-o models.2.rate=1: there is no item '2'; use a position from 0"),
-            ("models.²=1", "-o models.²=1: there is no item '²'"),
-            ("name.x=1", "-o name.x=1: name is not a section"),
-            ("name.x.y=1", "-o name.x.y=1: x is not a section"),
-            ("run=[", "-o run=[: the value is not valid YAML (expected the node content"),
-            ("fit.kk=1", "sweep.yaml: fit.kk: unknown key; allowed here are k, family"),
-            ("seed=many", "sweep.yaml: seed: is 'many', must be a valid integer"),
+            ("models.2.rate=1", "-o models.2.rate: there is no item '2'; use a position from 0"),
+            ("models.²=1", "-o models.²: there is no item '²'"),
+            ("name.x=1", "-o name.x: name is not a section"),
+            ("name.x.y=1", "-o name.x.y: name is not a section"),
+            ("run=[", "-o run: the value is not valid YAML (expected the node content"),
+            ("fit.kk=1", "-o fit.kk: fit.kk: unknown key; did you mean k? Allowed here are k"),
+            ("seed=many", "-o seed: seed: is 'many', must be a valid integer"),
         ],
     )
     def test_what_cannot_be_set_is_named(self, override, message):
@@ -475,14 +314,14 @@ class TestFiles:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("name: a\nmodels: ]\ntasks: b\n", "line 2: not valid YAML"),
-            ("name: a\n\tmodels: b\n", "line 2: not valid YAML"),
-            ("name: !!python/object:os.system x\n", "line 1: not valid YAML"),
-            ("name: \x00", "not valid YAML"),
+            ("name: a\nmodels: ]\ntasks: b\n", "2:9: not valid YAML"),
+            ("name: a\n\tmodels: b\n", "2:1: not valid YAML"),
+            ("name: !!python/object:os.system x\n", "1:7: not valid YAML"),
+            ("name: \x00", "1:7: not valid YAML"),
         ],
     )
-    def test_bad_yaml_is_named_with_its_line(self, tmp_path, text, message):
-        with pytest.raises(UserError, match=rf"sweep\.yaml: {message}"):
+    def test_bad_yaml_is_named_with_line_and_column(self, tmp_path, text, message):
+        with pytest.raises(UserError, match=rf"sweep\.yaml:{message}"):
             load(self.write(tmp_path, text))
 
 
@@ -499,7 +338,7 @@ class TestYamlAsPeopleWriteIt:
     def test_a_key_given_twice_is_refused_with_its_line(self, tmp_path):
         path = tmp_path / "sweep.yaml"
         path.write_text("name: a\nseed: 1\nname: b\n")
-        with pytest.raises(UserError, match=r"line 3: .*'name' is given twice"):
+        with pytest.raises(UserError, match=r"sweep\.yaml:3:1: .*'name' is given twice"):
             load(path)
 
 

@@ -15,6 +15,7 @@ from pipelines.errors import UserError
 from pipelines.lease import Lease
 from pipelines.store import Store
 from pipelines.sweeps.config import load
+from pipelines.sweeps.places import Node, Place, Source
 from pipelines.sweeps.wildcards import expand
 from tests.command import passlaw
 
@@ -82,22 +83,24 @@ class TestExpanded:
     def test_numbers_sort_by_their_size(self, steps):
         with tempfile.TemporaryDirectory() as name:
             folders(Path(name), *(f"step-{step}" for step in steps))
-            values = {"models": [{"name": "m", "path": "step-*"}]}
-            expand(values, Path(name), "sweep.yaml")
-        found = [int(model["name"].rpartition("-")[2]) for model in values["models"]]
+            place = Place(source=Source(name="sweep.yaml", folder=Path(name)))
+            values = Node.of({"models": [{"name": "m", "path": "step-*"}]}, place)
+            expanded, wrong = expand(values)
+        assert wrong == []
+        found = [int(model["name"].rpartition("-")[2]) for model in expanded.get("models")]
         assert found == sorted(steps)
 
 
 class TestRefused:
     def test_nothing_matches(self, tmp_path):
         path = sweep(tmp_path, {"name": "m", "path": "./checkpoints/step-*"})
-        with pytest.raises(UserError, match=r"model m: path ./checkpoints/step-\*: matches no fol"):
+        with pytest.raises(UserError, match=r"models\.0\.path: \./.*step-\* matches no folder"):
             load(path)
 
     def test_two_folders_of_one_name(self, tmp_path):
         folders(tmp_path, "a/last", "b/last")
         path = sweep(tmp_path, {"name": "m", "path": "./*/last"})
-        with pytest.raises(UserError, match="name 'm-last' is used twice"):
+        with pytest.raises(UserError, match=r"models\.1\.name: 'm-last' is used twice"):
             load(path)
 
 
