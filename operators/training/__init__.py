@@ -1,0 +1,1 @@
+"""Scores of a run -> what to train on: standings, candidates, distinct texts, difficulty."""
