@@ -23,6 +23,11 @@ _FONT = "Liberation Sans, Helvetica, Arial, sans-serif"
 _DIGITS = "DejaVu Sans, Verdana, Helvetica, Arial, sans-serif"
 """For tick labels: has superscript digits, which most fonts lack."""
 INK, GREY = "#1b1f24", "#59636e"
+COLOURS = (
+    "#1f5f99", "#c2410c", "#1a7f37", "#7c3aed", "#ca8a04", "#be185d", "#0e9aa7", "#1b1f24",
+    "#84a59d",
+)  # fmt: skip
+"""For what has no order, each next to the others in light and dark pages."""
 
 
 def number(value: float | None, digits: int = 3) -> str:

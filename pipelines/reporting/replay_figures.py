@@ -12,7 +12,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from pipelines.reporting.charts import Sheet, number, panels_of
+from pipelines.reporting.charts import COLOURS, Sheet, number, panels_of
 
 Row = dict[str, Any]
 
@@ -21,10 +21,6 @@ MOST_PANELS = 6
 FIXED = "fixed"
 """The policy that the others are judged by, drawn in grey."""
 _GREY = "#8b98a5"
-_COLOURS = (
-    "#1f5f99", "#c2410c", "#1a7f37", "#7c3aed", "#ca8a04", "#be185d", "#0e9aa7", "#1b1f24",
-    "#84a59d",
-)  # fmt: skip
 _LEAST_LOSS = 1.0
 """Percentage points of accuracy that the axis shows below no change, at least."""
 
@@ -144,7 +140,7 @@ def _saved(rows: pl.DataFrame) -> alt.X:
 def _colour(rows: pl.DataFrame) -> alt.Color:
     names = list(dict.fromkeys(rows["policy"]))
     others = [name for name in names if name != FIXED]
-    colours = dict(zip(others, _COLOURS * (1 + len(others) // len(_COLOURS)), strict=False))
+    colours = dict(zip(others, COLOURS * (1 + len(others) // len(COLOURS)), strict=False))
     return alt.Color(
         "policy:N",
         title=None,
