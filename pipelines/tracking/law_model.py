@@ -1,10 +1,12 @@
-"""The laws of a run as an MLflow model: the script that MLflow ships with it and runs to load it.
+"""Laws as an MLflow model: the script that MLflow ships with it and runs to load it.
 
 Knows a JSON file of laws and what is asked of them; not how they were fitted or logged. It is
-executed by `mlflow.pyfunc.load_model` and imported by nobody.
+executed by `mlflow.pyfunc.load_model` and imported by nobody; needs numpy, scipy and pandas, and
+brings its own `fitting`, where none is installed.
 """
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,10 @@ import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 
-from fitting import CoverageLaw, coverage_law_from_dict
+# MLflow puts the folder of the code on Python's path, not the archive in it.
+sys.path.append(str(Path(__file__).with_name("code") / "fitting.zip"))
+
+from fitting import CoverageLaw, coverage_law_from_dict  # it may be in the archive
 
 Place = tuple[str | None, str]
 """Model and task; no model: the task's law over model sizes."""

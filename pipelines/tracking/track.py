@@ -1,407 +1,212 @@
-"""MLflow: each invocation becomes a run, with its cells, curves, laws, models and files.
+"""Tracking: each invocation is kept as a record, and sent to MLflow when it can be had.
 
-The only module that names mlflow (but for `law_model.py`, a script that MLflow itself runs). Knows
-the tables of a run; nothing of how they were made. Whatever goes wrong here is a warning: the
-results are in the run directory, and nothing of them depends on a tracking server.
+A record is written to the run's spool first, and then sent; a server that is gone costs one line
+and a few seconds, and `passlaw track RUN` sends what is left, once. Whatever goes wrong here is a
+warning: the results are in the run directory, and nothing of them depends on a tracking server.
 """
 
-import json
+import hashlib
 import logging
 import math
-import os
-import re
-import socket
-import tempfile
 import time
-import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import polars as pl
-
-from fitting import Status
 from pipelines.run import Run, results
-from pipelines.store import RunTables
-from pipelines.sweeps.config import Tracking, digest
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
-DEFAULT_URI = "sqlite:///mlflow.db"
-ARTIFACTS = "PASSLAW_MLFLOW_ARTIFACTS"
-"""Environment variable: where new experiments keep their files, such as s3://bucket/mlflow. MLflow
-has such a variable for its server only."""
-DIGEST_TAG = "passlaw.digest"
-"""Says which results a run holds; what was logged once is not logged again."""
-
-_METRICS_PER_CALL = 1_000
-"""MLflow's limit for a batch."""
-_MODEL_REQUIREMENTS = ("numpy", "scipy", "pandas")
-_ROOT = Path(__file__).parents[2]
-_ENVIRONMENT = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    # By default MLflow waits for a dead server for minutes.
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-}
-"""Set while we track, where the user has not set them."""
+from pipelines.store import Store
+from pipelines.sweeps.config import Tracking
+from pipelines.tracking import machine, server
+from pipelines.tracking.calls import GoOn
+from pipelines.tracking.contents import describe
+from pipelines.tracking.inputs import place_of
+from pipelines.tracking.record import Artifact, Record
+from pipelines.tracking.send import Sender
+from pipelines.tracking.spool import Sent, Spool
+from pipelines.tracking.surroundings import surroundings
 
 _log = logging.getLogger(__name__)
+_MOST = 200
+"""Characters of a reason that fit on a terminal."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of one record."""
+
+    id: str
+    sent: Sent | None = None
+    """Where it is; None: it is still in the spool."""
+    now: bool = False
+    """Whether it was sent just now, and not before."""
+    reason: str | None = None
+    """Why it was not sent."""
 
 
 def track_run(run: Run) -> str | None:
-    """Log a run's results; return where they are, for people, or None if they are nowhere."""
+    """Keep a run's results for MLflow and send them, with any that were not sent before.
+
+    Never raises, and never takes much longer than `tracking.seconds`.
+
+    Returns:
+        Where they are, for people; None if tracking is off, or after one line of warning.
+    """
     settings = run.sweep.tracking
     if not settings.enabled:
         return None
-    invocation = {"folder": run.store.storage.absolute, "host": socket.gethostname()}
-    with run.store.artifacts() as artifacts:
-        logged = track(results(run), settings, artifacts, invocation=invocation)
-    return None if logged is None else f"MLflow run {logged} in {_uri(settings)}"
+    uri = server.tracking_uri(settings)
+    try:
+        record = keep(run)
+        outcomes = sync(run.store, settings, uri, seconds=settings.seconds)
+    except Exception as error:  # MLflow, a disk or a server may fail in any way they like
+        _log.warning("not tracked in MLflow at %s: %s", server.shown(uri), _line(error))
+        return None
+    unsent = [outcome for outcome in outcomes if outcome.sent is None]
+    if unsent:
+        _log.warning(
+            "not tracked in MLflow at %s: %s; kept in %s, and `passlaw track %s` sends it",
+            server.shown(uri),
+            unsent[0].reason,
+            run.store.storage.url("tracking"),
+            run.store.root,
+        )
+    here = next((outcome.sent for outcome in outcomes if outcome.id == record.id), None)
+    return None if here is None else f"MLflow run {here.run} in {server.shown(uri)}"
 
 
-def track(
-    tables: RunTables,
-    settings: Tracking,
-    artifacts: Sequence[Path],
-    *,
-    invocation: Mapping[str, str],
-) -> str | None:
-    """Log the results of an invocation to MLflow, once, and return the id of the run.
+def watching(run: Run) -> AbstractContextManager[None]:
+    """Return what watches the driver's machine while samples are drawn, if tracking is on."""
+    if not run.sweep.tracking.enabled:
+        return nullcontext()
+    return machine.watched(Spool(run.store.storage))
+
+
+def keep(run: Run, *, made_here: bool = True) -> Record:
+    """Put the record of a run's present results into its spool; return it.
 
     Args:
-        tables: what is logged; the experiment is called after the sweep.
-        settings: where, and whether at all. Without a URI, MLFLOW_TRACKING_URI, or else a SQLite
-            file mlflow.db in the working directory, with the files in mlartifacts/ beside it, or
-            where PASSLAW_MLFLOW_ARTIFACTS says.
-        artifacts: files and folders to keep with the run.
-        invocation: facts of this invocation, which become tags.
+        run: whose results.
+        made_here: whether this process made them, so that its machine and commit are theirs.
+
+    Raises:
+        UserError: results are missing, or it cannot be written.
+    """
+    spool = Spool(run.store.storage)
+    with _files(run.store) as files:
+        record = describe(
+            results(run),
+            place_of(run),
+            made=int(time.time() * 1_000),
+            surroundings=surroundings(Path.cwd()) if made_here else {},
+            system=spool.system(),
+            artifacts=[Artifact(key=key, digest=_digest(path)) for key, path in files.items()],
+        )
+    spool.write(record)
+    return record
+
+
+def kept(run: Run) -> bool:
+    """Whether a run's spool holds any record, sent or not."""
+    return bool(Spool(run.store.storage).ids())
+
+
+def sync(
+    store: Store, settings: Tracking, uri: str, *, seconds: float | None = None
+) -> list[Outcome]:
+    """Send every record of a run that is not at a tracking URI yet, the oldest first.
+
+    Args:
+        store: of the run.
+        settings: whether models are registered.
+        uri: where to.
+        seconds: longest that this may take, but for one call of MLflow's; None: no limit.
 
     Returns:
-        The run's id; that of the earlier run if these very results were logged before; None if
-        tracking is off or failed, after one line of warning.
+        What became of each record, those that were sent before too.
+
+    Raises:
+        UserError: a record cannot be read, the spool cannot be written, or another process sends.
     """
-    if not settings.enabled:
-        return None
-    uri = _uri(settings)
-    try:
-        with _quiet(), _at(uri):
-            return _track(tables, uri, artifacts, invocation)
-    except Exception as error:  # a tracking server may fail in any way it likes
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        _log.warning("not tracked in MLflow at %s: %s", uri, reason)
-        return None
+    spool = Spool(store.storage)
+    names = spool.ids()
+    marks = {name: spool.sent(name).get(uri) for name in names}
+    outcomes = [Outcome(id=name, sent=sent) for name, sent in marks.items() if sent is not None]
+    unsent = [spool.read(name) for name, sent in marks.items() if sent is None]
+    if not unsent:
+        return outcomes
+    reason = server.unreachable(uri)
+    if reason is not None:
+        return [*outcomes, *(Outcome(id=record.id, reason=reason) for record in unsent)]
+    sender = Sender(uri, _until(seconds), settings.register_models)
+    connection = server.connected(uri, patient=seconds is None)
+    with spool.lease(), _files(store) as files, connection:
+        oldest_first = sorted(unsent, key=lambda record: record.made)
+        return [*outcomes, *_send(oldest_first, spool, sender, files)]
 
 
-def _uri(settings: Tracking) -> str:
-    return settings.uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
-
-
-def _track(
-    tables: RunTables, uri: str, artifacts: Sequence[Path], invocation: Mapping[str, str]
-) -> str:
-    import mlflow
-
-    client = mlflow.MlflowClient()
-    experiment = _experiment(client, tables.sweep.name, uri)
-    results = _digest(tables)
-    logged = client.search_runs(
-        [experiment],
-        filter_string=f"tags.`{DIGEST_TAG}` = '{results}' and attributes.status = 'FINISHED'",
-        max_results=1,
-    )
-    if logged:
-        return str(logged[0].info.run_id)
-    tags = {
-        "mlflow.source.name": "passlaw",
-        "passlaw.version": tables.version,
-        "passlaw.run": tables.run,
-        "passlaw.sweep": tables.sweep.digest(),
-        DIGEST_TAG: results,
-        **{f"passlaw.{key}": str(value) for key, value in invocation.items()},
-    }
-    run = client.create_run(experiment, run_name=tables.sweep.name, tags=tags).info.run_id
-    # Leaving this block sets the run to finished, or to failed; only a finished run counts.
-    with mlflow.start_run(run_id=run):
-        _log_parent(client, run, tables)
-        for (model, task), counts in tables.counts.partition_by(
-            "model", "task", as_dict=True
-        ).items():
-            _log_cell(client, experiment, run, tables, str(model), str(task), counts)
-        for path in artifacts:
-            if path.is_dir():
-                client.log_artifacts(run, str(path), path.name)
-            elif path.exists():
-                client.log_artifact(run, str(path))
-        _log_models(tables)
-    return str(run)
-
-
-def _experiment(client: "MlflowClient", name: str, uri: str) -> str:
-    """Return the id of the sweep's experiment, made if need be."""
-    found = client.get_experiment_by_name(name)
-    if found is not None:
-        return str(found.experiment_id)
-    location = None
-    if root := os.environ.get(ARTIFACTS):
-        location = f"{root.rstrip('/')}/{name}"
-    elif uri.startswith("sqlite:///"):
-        database = Path(uri.removeprefix("sqlite:///")).absolute()
-        location = (database.parent / "mlartifacts").as_uri()
-    return str(client.create_experiment(name, artifact_location=location))
-
-
-def _digest(tables: RunTables) -> str:
-    """Return a hash of the results and of the sweep that they answer."""
-    frames = [
-        tables.counts, tables.rates, tables.curves, tables.laws, tables.selection,
-        tables.calibration, tables.exact,
-    ]  # fmt: skip
-    rows = [[] if f is None else f.sort(f.columns).rows() for f in frames]
-    return digest([tables.sweep.digest(), rows], size=16)
-
-
-def _log_parent(client: "MlflowClient", run: str, tables: RunTables) -> None:
-    """Log what concerns all models: the sweep, the laws over sizes, the held-out predictions."""
-    sweep = tables.sweep.model_dump(mode="json", include={"seed", "decoding", "allocation", "fit"})
-    metrics: dict[str, float] = {
-        "models": tables.counts["model"].n_unique(),
-        "samples": int(tables.counts["n"].sum()),
-        "passes": int(tables.counts["c"].sum()),
-        "flops": float(tables.costs["flops"].sum()),
-    }
-    if tables.costs["usd"].count():
-        metrics["usd"] = float(tables.costs["usd"].sum())
-    tags = {}
-    over_models = tables.laws.filter(pl.col("model").is_null())
-    for law in over_models.iter_rows(named=True):
-        metrics |= _law_metrics(law, prefix=f"{law['task']}/{law['kind']}/")
-        tags[f"{law['task']}/{law['kind']}"] = law["status"]
-    steps = [
-        (f"{row['task']}/pass_rate{end}", row[column], int(row["x"]))
-        for row in tables.curves.filter(pl.col("kind") == "pass_until").iter_rows(named=True)
-        for end, column in _ENDS.items()
-    ]
-    for row in tables.curves.filter(pl.col("kind") == "task_law_prediction").iter_rows(named=True):
-        for end, column in _ENDS.items():
-            metrics[f"{row['task']}/predicted/{row['model']}{end}"] = row[column]
-    steps += [(name, value, 0) for name, value in metrics.items()]
-    _log_batch(client, run, steps, _flat(sweep), tags)
-    _log_dataset(client, run, tables, "samples", "samples", tables.counts)
-
-
-_ENDS = {"": "estimate", "_low": "low", "_high": "high"}
-
-
-def _log_cell(
-    client: "MlflowClient",
-    experiment: str,
-    parent: str,
-    tables: RunTables,
-    model: str,
-    task: str,
-    counts: pl.DataFrame,
-) -> None:
-    """Log one model on one task as a run below the invocation's."""
-    here = (pl.col("model") == model) & (pl.col("task") == task)
-    tags = {"mlflow.parentRunId": parent, "mlflow.source.name": "passlaw"}
-    run = client.create_run(experiment, run_name=f"{model} {task}", tags=tags).info.run_id
-    params = {"model": model, "task": task, "parameters": str(tables.parameters[model])}
-    metrics: dict[str, float] = {
-        "problems": counts.height,
-        "samples": int(counts["n"].sum()),
-        "passes": int(counts["c"].sum()),
-        "undecided": int(counts["undecided"].sum()),
-    }
-    for cost in tables.costs.filter(here).iter_rows(named=True):
-        spent = {name: cost[name] for name in ("flops", "engine_seconds", "usd")}
-        metrics |= {name: value for name, value in spent.items() if value is not None}
-    for law in tables.laws.filter(here & pl.col("chosen")).iter_rows(named=True):
-        params |= {"law": law["family"], "law_status": law["status"]}
-        metrics |= _law_metrics(law, prefix="law/")
-    steps = [(name, value, 0) for name, value in metrics.items()]
-    for row in tables.curves.filter(here).iter_rows(named=True):
-        if row["kind"] in ("pass_at_k", "pass_all_k"):
-            name, step = row["kind"], int(row["x"])
-        elif row["kind"] == "pass_until":
-            name, step = "pass_rate", 0
-        else:
+def _send(
+    records: Iterable[Record], spool: Spool, sender: Sender, files: Mapping[str, Path]
+) -> Iterator[Outcome]:
+    """Send records until one fails for a reason that holds for the next ones too."""
+    stopped: str | None = None
+    for record in records:
+        if stopped is not None:
+            yield Outcome(id=record.id, reason=stopped)
             continue
-        steps += [(f"{name}{end}", row[column], step) for end, column in _ENDS.items()]
-    for row in tables.selection.filter(here).iter_rows(named=True):
-        name = f"selection/{_metric_name(row['method'])}"
-        steps += [(f"{name}{end}", row[column], row["k"]) for end, column in _ENDS.items()]
-    for row in tables.calibration.filter(here).iter_rows(named=True):
-        name = f"confidence/{row['confidence']}/{row['measure']}"
-        steps += [(f"{name}{end}", row[column], 0) for end, column in _ENDS.items()]
-    _log_batch(client, run, steps, params, {})
-    folder = f"samples/model={model}/task={task}"
-    _log_dataset(client, run, tables, f"{model} {task}", folder, counts)
-    client.set_terminated(run)
+        try:
+            sent, now = sender.send(record, _unchanged(record, files))
+            spool.mark(record.id, sender.uri, sent)
+            yield Outcome(id=record.id, sent=sent, now=now)
+        except Exception as error:  # MLflow, a disk or a server may fail in any way they like
+            if isinstance(error, _OutOfTimeError) or server.unreachable(sender.uri) is not None:
+                stopped = _line(error)
+            yield Outcome(id=record.id, reason=_line(error))
 
 
-def _metric_name(method: str) -> str:
-    """Return a method's name in the characters that MLflow takes: best_of/self_certainty."""
-    return re.sub(r"[^A-Za-z0-9_.\-]+", "/", method).strip("/")
+class _OutOfTimeError(Exception):
+    """Sending has taken as long as it may."""
 
 
-def _law_metrics(law: Mapping[str, Any], prefix: str) -> dict[str, float]:
-    """Return a law's parameters, their 95% limits and its goodness as metrics."""
-    values = json.loads(law["parameters"]) | json.loads(law["goodness"])
-    for name, (low, high) in json.loads(law["intervals"]).items():
-        values |= {f"{name}_low": low, f"{name}_high": high}
-    return {prefix + name: value for name, value in values.items() if value is not None}
+def _until(seconds: float | None) -> GoOn:
+    """Return what raises once so many seconds have passed."""
+    end = math.inf if seconds is None else time.monotonic() + seconds
 
+    def go_on() -> None:
+        if time.monotonic() > end:
+            raise _OutOfTimeError(f"it takes longer than tracking.seconds = {seconds:g}")
 
-def _log_batch(
-    client: "MlflowClient",
-    run: str,
-    steps: Iterable[tuple[str, float, int]],
-    params: Mapping[str, str],
-    tags: Mapping[str, str],
-) -> None:
-    """Log metrics (name, value, step), parameters and tags in as few calls as MLflow allows."""
-    from mlflow.entities import Metric, Param, RunTag
-
-    now = int(time.time() * 1000)
-    metrics: list[Metric] = [
-        Metric(name, float(value), now, step) for name, value, step in steps if math.isfinite(value)
-    ]
-    client.log_batch(
-        run,
-        metrics=metrics[:_METRICS_PER_CALL],
-        params=[Param(name, value) for name, value in params.items()],
-        tags=[RunTag(name, value) for name, value in tags.items()],
-    )
-    for start in range(_METRICS_PER_CALL, len(metrics), _METRICS_PER_CALL):
-        client.log_batch(run, metrics=metrics[start : start + _METRICS_PER_CALL])
-
-
-def _log_dataset(
-    client: "MlflowClient",
-    run: str,
-    tables: RunTables,
-    name: str,
-    folder: str,
-    counts: pl.DataFrame,
-) -> None:
-    """Name the stored samples as the run's input; they are not copied."""
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    place = f"{tables.run}/{folder}"
-    if "://" not in place:
-        place = str(Path(place).absolute())
-    profile = {"problems": counts.height, "samples": int(counts["n"].sum())}
-    dataset = Dataset(
-        name=name,
-        digest=digest(counts.sort(counts.columns).rows()),
-        source_type="local",
-        source=json.dumps({"uri": place}),
-        profile=json.dumps(profile),
-    )
-    context = InputTag("mlflow.data.context", "samples")
-    client.log_inputs(run, datasets=[DatasetInput(dataset, tags=[context])])
-
-
-def _log_models(tables: RunTables) -> None:
-    """Log all chosen laws as one model, and each task's law as one of its own.
-
-    A model for each cell as well would be forty times the same code and a fifth of a second each.
-    """
-    laws = []
-    for row in tables.laws.filter("chosen", pl.col("kind") != "emergence").iter_rows(named=True):
-        law = json.loads(row["law"])
-        if Status[law["status"]].usable:
-            laws.append({"model": row["model"], "task": row["task"], "law": law})
-    if not laws:
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        _log_model("laws", laws, Path(folder))
-        for law in laws:
-            if law["model"] is None:
-                _log_model(f"{law['task']}-law", [law], Path(folder))
-
-
-def _log_model(name: str, laws: Sequence[Mapping[str, Any]], folder: Path) -> None:
-    """Log laws to the active run as a model that answers with estimate, low and high."""
-    import mlflow
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
-    from mlflow.types.schema import AnyType
-
-    stored = folder / f"{name}.json"
-    stored.write_text(json.dumps(laws), encoding="utf-8")
-    # MLflow refuses whole numbers where it was promised doubles; tries and sizes may be either.
-    columns: list[ColSpec | TensorSpec] = [
-        ColSpec(AnyType(), "x")  # type: ignore[no-untyped-call] # MLflow left it untyped
-    ]
-    if len(laws) > 1:
-        columns += [ColSpec("string", "task"), ColSpec("string", "model", required=False)]
-    signature = ModelSignature(
-        inputs=Schema(columns),
-        outputs=Schema([ColSpec("double", column) for column in _ENDS.values()]),
-        params=ParamSchema([ParamSpec("level", "double", 0.9)]),
-    )
-    mlflow.pyfunc.log_model(
-        name=name,
-        python_model=str(Path(__file__).with_name("law_model.py")),
-        artifacts={"laws": str(stored)},
-        code_paths=[str(_ROOT / "fitting")],
-        pip_requirements=list(_MODEL_REQUIREMENTS),
-        signature=signature,
-    )
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return nested values as MLflow parameters with dotted names."""
-    flat: dict[str, str] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = str(value)
-    return flat
+    return go_on
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep MLflow's banners, hints and migration notes off the terminal."""
-    before = dict(os.environ)
-    os.environ.update({name: value for name, value in _ENVIRONMENT.items() if name not in before})
-    loggers = [logging.getLogger(name) for name in ("mlflow", "alembic")]
-    levels = [logger.level for logger in loggers]
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import mlflow  # noqa: F401 # sets up its logging, which is then turned down
-
-            for logger in loggers:
-                logger.setLevel(logging.ERROR)
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-        for name in {*os.environ} - {*before}:
-            if name.startswith("MLFLOW_"):
-                del os.environ[name]
-        os.environ.update({n: v for n, v in before.items() if n.startswith("MLFLOW_")})
+def _files(store: Store) -> Iterator[dict[str, Path]]:
+    """Give the files of a run that MLflow keeps, by their keys."""
+    with store.artifacts() as paths:
+        files: dict[str, Path] = {}
+        for path in paths:
+            within = sorted(path.rglob("*")) if path.is_dir() else [path]
+            files |= {
+                each.relative_to(path.parent).as_posix(): each for each in within if each.is_file()
+            }
+        yield files
 
 
-@contextmanager
-def _at(uri: str) -> Iterator[None]:
-    """Let MLflow write to `uri`, and afterwards where it did before."""
-    import mlflow
+def _unchanged(record: Record, files: Mapping[str, Path]) -> dict[str, Path]:
+    """Return the files that are still what they were when the record was made."""
+    return {
+        artifact.key: files[artifact.key]
+        for artifact in record.artifacts
+        if artifact.key in files and _digest(files[artifact.key]) == artifact.digest
+    }
 
-    # MLflow's own setting outranks the variable, and would outlive us if it were not unset.
-    os.environ.pop("MLFLOW_TRACKING_URI", None)
-    is_set = mlflow.is_tracking_uri_set()  # type: ignore[no-untyped-call] # MLflow left it untyped
-    before = mlflow.get_tracking_uri() if is_set else None
-    mlflow.set_tracking_uri(uri)
-    try:
-        yield
-    finally:
-        mlflow.set_tracking_uri(before)  # type: ignore[arg-type] # None is how to unset it
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def _line(error: Exception) -> str:
+    """Return what an error says in a line of a bearable length; the cause is often at its end."""
+    said = " ".join(str(error).split()) or type(error).__name__
+    return said if len(said) <= _MOST else f"{said[: _MOST // 2]} ... {said[-_MOST // 2 :]}"

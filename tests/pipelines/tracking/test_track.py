@@ -1,270 +1,293 @@
-import contextlib
-import io
+"""A run is tracked once, and is never the worse for it."""
+
 import json
 import logging
 import os
-import socket
-from dataclasses import dataclass, replace
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import polars as pl
 import pytest
+from click.testing import CliRunner
 
-from fitting import coverage_law_from_dict
-from pipelines.store import RunTables
+from pipelines.commands.track import track as verb
+from pipelines.errors import InUseError, UserError
+from pipelines.run import reopened
 from pipelines.sweeps.config import Tracking
-from pipelines.tracking.track import track
-from tests.pipelines.simulated_run import simulate, tabled
+from pipelines.tracking.spool import Spool
+from pipelines.tracking.track import keep, sync, track_run
+from tests.pipelines.tracking.servers import answering, closed_port
+from tests.pipelines.tracking.stored_results import store_results
 
 
-@dataclass(frozen=True)
-class Tracked:
-    tables: RunTables
-    uri: str
-    artifacts: list[Path]
-    run: str
-    said: str
-    """What reached the terminal."""
-
-
-@pytest.fixture(scope="module")
-def tables():
-    return tabled(
-        simulate(sizes=(2_600, 5_200, 9_800, 18_500), tasks=("add-2", "add-3"), problems=8)
+@pytest.fixture(scope="session")
+def little(tables):
+    """Results of one cell, which are sent in a moment."""
+    model = tables.counts["model"][0]
+    here = {"model": model, "task": "add-2"}
+    return replace(
+        tables,
+        **{
+            name: getattr(tables, name).filter(**here)
+            for name in ("counts", "rates", "curves", "laws", "costs", "selection", "calibration")
+        },
     )
-
-
-@pytest.fixture(scope="module")
-def tracked(tables, tmp_path_factory):
-    """One tracked invocation, at the default place."""
-    folder = tmp_path_factory.mktemp("tracked")
-    (folder / "report.html").write_text("<p>report")
-    (folder / "figures").mkdir()
-    (folder / "figures" / "coverage.svg").write_text("<svg/>")
-    artifacts = [folder / "report.html", folder / "figures", folder / "absent"]
-    said = io.StringIO()
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        contextlib.redirect_stdout(said),
-        contextlib.redirect_stderr(said),
-    ):
-        patch.chdir(folder)
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        run = track(tables, Tracking(), artifacts, invocation={"command": "run"})
-        assert not (folder / "mlruns").exists()
-        assert "MLFLOW_TRACKING_URI" not in os.environ
-    assert run is not None
-    uri = f"sqlite:///{folder}/mlflow.db"
-    return Tracked(tables, uri, artifacts, run, said.getvalue())
 
 
 @pytest.fixture
-def client(tracked):
+def uri(tracked):
+    """A database that is there; making one takes a second."""
+    return tracked.uri
+
+
+def _run(little, path, **tracking):
+    """Open a run with results of its own, so that no other test has tracked them."""
+    counts = little.counts.with_columns(completion_tokens=hash(str(path)) % 2**40)
+    return reopened(store_results(replace(little, counts=counts), path, **tracking), write=False)
+
+
+def _there(uri, run):
+    """Return the runs that MLflow has of the run's records."""
     from mlflow import MlflowClient
 
-    return MlflowClient(tracked.uri)
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name(run.sweep.name).experiment_id
+    wanted = f"tags.`passlaw.run` = '{run.store.storage.absolute}'"
+    return client.search_runs([experiment], filter_string=wanted)
 
 
-def test_each_cell_is_a_run_below_the_invocation(tracked, client):
-    """A parent run holds the laws over sizes, and one run below it each model on each task."""
-    parent = client.get_run(tracked.run)
-    experiment = client.get_experiment(parent.info.experiment_id)
-    assert experiment.name == tracked.tables.sweep.name
-    assert parent.info.status == "FINISHED"
-    assert parent.data.tags["passlaw.command"] == "run"
-    assert parent.data.params["allocation.r"] == "5"
-    assert parent.data.metrics["add-3/task/alpha_low"] < parent.data.metrics["add-3/task/alpha"]
-    assert parent.data.tags["add-3/emergence"].endswith(".")
-    below = _below(client, parent)
-    cells = tracked.tables.counts.select("model", "task").unique()
-    assert len(below) == cells.height
-    assert {(run.data.params["model"], run.data.params["task"]) for run in below} == {*cells.rows()}
-    assert all(run.info.status == "FINISHED" for run in below)
+def test_a_run_is_tracked_with_its_files(little, tmp_path, uri):
+    """Results, report and figures are there, and the spool says where."""
+    from mlflow import MlflowClient
+
+    with _run(little, tmp_path / "run", uri=uri) as run:
+        where = track_run(run)
+        kinds = {each.data.tags["passlaw.kind"]: each for each in _there(uri, run)}
+        parent, cell = kinds["invocation"], kinds["cell"]
+        assert where == f"MLflow run {parent.info.run_id} in {uri}"
+        assert cell.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        kept = {file.path for file in MlflowClient(uri).list_artifacts(parent.info.run_id)}
+        assert {"report.html", "figures", "sweep.yaml", "laws.parquet", "tables"} <= kept
+        spool = Spool(run.store.storage)
+        (name,) = spool.ids()
+        assert spool.sent(name)[uri].run == parent.info.run_id
 
 
-def test_curves_are_metrics_over_tries(tracked, client):
-    """Each measured point of pass@k is a metric whose step is k, with its interval."""
-    run = _below(client, client.get_run(tracked.run))[0]
-    cell = (pl.col("model") == run.data.params["model"]) & (
-        pl.col("task") == run.data.params["task"]
-    )
-    curve = tracked.tables.curves.filter(cell, pl.col("kind") == "pass_at_k")
-    for name, column in (
-        ("pass_at_k", "estimate"),
-        ("pass_at_k_low", "low"),
-        ("pass_at_k_high", "high"),
-    ):
-        logged = {m.step: m.value for m in client.get_metric_history(run.info.run_id, name)}
-        assert logged == dict(zip(curve["x"].cast(int), curve[column], strict=True))
+def test_the_same_results_are_tracked_once(little, tmp_path, uri):
+    """Also where the spool forgot that they were sent; other results are another run."""
+    with _run(little, tmp_path / "run", uri=uri) as run:
+        first = track_run(run)
+        (name,) = Spool(run.store.storage).ids()
+        assert track_run(run) == first
+        (tmp_path / "run" / "tracking" / name / "sent.json").write_text("torn")
+        assert track_run(run) == first
+        assert len(_there(uri, run)) == 2
+        counts = run.store.read_result("counts")
+        run.store.write_result("counts", counts.with_columns(undecided=1))
+        assert track_run(run) not in (None, first)
+        assert len(_there(uri, run)) == 4
 
 
-def test_what_choosing_is_worth_is_a_metric_over_tries(tracked, client):
-    """Each method's accuracy is a metric whose step is k; what confidence tells is one too."""
-    run = _below(client, client.get_run(tracked.run))[0]
-    cell = {name: run.data.params[name] for name in ("model", "task")}
-    curve = tracked.tables.selection.filter(method="majority", **cell)
-    for name, column in (("majority", "estimate"), ("majority_high", "high")):
-        history = client.get_metric_history(run.info.run_id, f"selection/{name}")
-        assert {m.step: m.value for m in history} == dict(curve.select("k", column).iter_rows())
-    assert run.data.metrics["confidence/vote_share/auroc"] == 0.5
-
-
-def test_inputs_name_the_stored_samples(tracked, client):
-    """A cell's run names the folder of its samples as its data set."""
-    run = _below(client, client.get_run(tracked.run))[0]
-    (given,) = run.inputs.dataset_inputs
-    place = json.loads(given.dataset.source)["uri"]
-    model, task = run.data.params["model"], run.data.params["task"]
-    assert Path(place).is_absolute()
-    assert place.endswith(f"runs/simulated-ladder/samples/model={model}/task={task}")
-
-
-def test_files_are_kept_with_the_run(tracked, client):
-    """Files and folders are artifacts of the parent, beside the database; absent ones are not."""
-    assert {file.path for file in client.list_artifacts(tracked.run)} == {"report.html", "figures"}
-    (figure,) = client.list_artifacts(tracked.run, "figures")
-    assert figure.path == "figures/coverage.svg"
-    beside = tracked.artifacts[0].parent / "mlartifacts"
-    assert len([*beside.rglob("report.html")]) == 1
-
-
-def test_a_task_law_predicts_as_a_model(tracked, client):
-    """A logged law gives the very numbers of a law's predict."""
-    model = _load(client, tracked, "add-3-law")
-    sizes = [3_000, 50_000, 200_000]
-    answer = _predict(model, {"x": sizes})
-    truth = _law(tracked.tables, None, "add-3").predict(sizes)
-    for column in ("estimate", "low", "high"):
-        np.testing.assert_array_equal(answer[column], getattr(truth, column))
-
-
-def test_all_laws_predict_as_one_model(tracked, client):
-    """One model holds every chosen law: over tries where a model is named, else over sizes."""
-    model = _load(client, tracked, "laws")
-    answer = _predict(
-        model,
-        {"model": ["m5.2k", None, "m5.2k"], "task": ["add-2", "add-3", "add-2"], "x": [7, 9e4, 2]},
-        {"level": 0.5},
-    )
-    tries = _law(tracked.tables, "m5.2k", "add-2").predict([7, 2], 0.5)
-    size = _law(tracked.tables, None, "add-3").predict(9e4, 0.5)
-    np.testing.assert_array_equal(answer["low"], [tries.low[0], size.low, tries.low[1]])
-
-
-def test_a_law_that_is_not_there_is_named(tracked, client):
-    """Asking for an unknown model is an error that lists the known ones."""
-    model = _load(client, tracked, "laws")
-    with pytest.raises(ValueError, match=r"no law for m9B/add-2; there are .*m5\.2k/add-2"):
-        _predict(model, {"model": ["m9B"], "task": ["add-2"], "x": [3.0]})
-
-
-def test_the_same_results_are_logged_once(tracked, client):
-    """A second call returns the first run and logs nothing; changed results are logged."""
-    before = _runs(client, tracked)
-    settings = Tracking(uri=tracked.uri)
-    assert track(tracked.tables, settings, [], invocation={"command": "fit"}) == tracked.run
-    assert _runs(client, tracked) == before
-    fewer = replace(
-        tracked.tables, counts=tracked.tables.counts.head(8), laws=tracked.tables.laws.head(0)
-    )
-    changed = track(fewer, settings, [], invocation={})
-    assert changed not in (None, tracked.run)
-    assert _runs(client, tracked) == before + 2
-
-
-def test_a_run_that_broke_off_is_logged_again(tracked, client):
-    """Only a finished run stands for its results."""
-    tables = _one_cell(tracked.tables, 4)
-    settings = Tracking(uri=tracked.uri)
-    first = track(tables, settings, [], invocation={})
-    client.update_run(first, status="KILLED")
-    assert track(tables, settings, [], invocation={}) not in (None, first)
-
-
-def test_it_is_quiet(tracked):
-    """Neither banners nor notes of migrations reach the terminal."""
-    assert tracked.said == ""
-
-
-def test_off_means_off(tables, tmp_path, monkeypatch):
+def test_off_means_off(little, tmp_path, monkeypatch):
     """Nothing is written where tracking is switched off."""
     monkeypatch.chdir(tmp_path)
-    assert track(tables, Tracking(enabled=False), [], invocation={}) is None
-    assert [*tmp_path.iterdir()] == []
+    with _run(little, tmp_path / "run", enabled=False) as run:
+        assert track_run(run) is None
+    assert not (tmp_path / "run" / "tracking").exists()
+    assert not (tmp_path / "mlflow.db").exists()
 
 
-def test_files_go_where_the_environment_says(tables, tmp_path, monkeypatch):
-    """PASSLAW_MLFLOW_ARTIFACTS is a URI, below which each new experiment has its folder."""
+def _closed(tmp_path):
+    return f"http://127.0.0.1:{closed_port()}"
+
+
+def _no_database(tmp_path):
+    (tmp_path / "mlflow.db").write_text("this is no database, and has never been one")
+    return f"sqlite:///{tmp_path}/mlflow.db"
+
+
+def _no_folder(tmp_path):
+    (tmp_path / "file").touch()
+    return f"sqlite:///{tmp_path}/file/mlflow.db"
+
+
+def _nobody_answers_a_database(tmp_path):
+    return f"postgresql://user:secret@127.0.0.1:{closed_port()}/mlflow"
+
+
+_DOWN = [_closed, _no_database, _no_folder, _nobody_answers_a_database]
+
+
+@pytest.mark.parametrize("down", _DOWN)
+def test_what_cannot_be_reached_is_one_line(little, tmp_path, caplog, down):
+    """Results are kept, nothing is raised, and no password is shown."""
+    uri = down(tmp_path)
+    with _run(little, tmp_path / "run", uri=uri) as run, caplog.at_level(logging.WARNING):
+        assert track_run(run) is None
+        (name,) = Spool(run.store.storage).ids()
+        assert Spool(run.store.storage).sent(name) == {}
+    (said,) = [each.getMessage() for each in caplog.records if each.name.startswith("pipelines")]
+    assert said.startswith("not tracked in MLflow at ")
+    assert f"`passlaw track {tmp_path / 'run'}` sends it" in said
+    assert "\n" not in said
+    assert "secret" not in said
+
+
+def test_a_server_that_fails_at_everything_is_one_line(little, tmp_path, caplog, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with (
+        answering(200, 500) as uri,
+        _run(little, tmp_path / "run", uri=uri) as run,
+        caplog.at_level(logging.WARNING),
+    ):
+        assert track_run(run) is None
+    assert "500" in caplog.text
+    assert caplog.text.count("not tracked") == 1
+
+
+def test_what_was_kept_is_sent_later_as_one_run(little, tmp_path, uri):
+    """T10: a server is down while a run ends, twice; later each result is there once."""
+    dead = _closed(tmp_path)
+    with _run(little, tmp_path / "run", uri=dead) as run:
+        track_run(run)
+        track_run(run)
+        counts = run.store.read_result("counts")
+        run.store.write_result("counts", counts.with_columns(undecided=1))
+        track_run(run)
+        assert len(Spool(run.store.storage).ids()) == 2
+        outcomes = sync(run.store, Tracking(), uri)
+        assert [outcome.now for outcome in outcomes] == [True, True]
+        there = _there(uri, run)
+        parents = [each for each in there if "mlflow.parentRunId" not in each.data.tags]
+        assert {each.info.run_id for each in parents} == {each.sent.run for each in outcomes}
+        assert len(there) == 4
+        assert [outcome.now for outcome in sync(run.store, Tracking(), uri)] == [False, False]
+
+
+def test_an_earlier_record_does_not_take_a_later_file(little, tmp_path, uri):
+    """A report that was drawn anew since is not the one that the record speaks of."""
     from mlflow import MlflowClient
 
-    monkeypatch.setenv("PASSLAW_MLFLOW_ARTIFACTS", (tmp_path / "store").as_uri())
-    (tmp_path / "report.html").write_text("<p>report")
+    with _run(little, tmp_path / "run", uri=uri) as run:
+        keep(run)
+        run.store.write_report("<p>of a later fit</p>", "others")
+        (outcome,) = sync(run.store, Tracking(), uri)
+    kept = {file.path for file in MlflowClient(uri).list_artifacts(outcome.sent.run)}
+    assert "report.html" not in kept
+    assert "laws.parquet" in kept
+
+
+def test_a_server_that_dies_on_the_way_is_tried_again_later(little, tmp_path, uri, monkeypatch):
+    from mlflow import MlflowClient
+
+    def dying(*arguments, **named):
+        raise ConnectionError("the server went away\nwith a long story")
+
+    with _run(little, tmp_path / "run", uri=uri) as run:
+        with monkeypatch.context() as patch:
+            patch.setattr(MlflowClient, "log_model_artifacts", dying)
+            assert track_run(run) is None
+        assert track_run(run) is not None
+        assert [each.info.status for each in _there(uri, run)] == ["FINISHED"] * 2
+
+
+def test_a_run_stops_sending_when_it_takes_too_long(little, tmp_path, uri, caplog):
+    """The rest is kept for `passlaw track`, which has the time."""
+    with _run(little, tmp_path / "run", uri=uri, seconds=1e-6) as run:
+        with caplog.at_level(logging.WARNING):
+            assert track_run(run) is None
+        assert "longer than tracking.seconds" in caplog.text
+        (outcome,) = sync(run.store, Tracking(), uri)
+        assert outcome.now
+
+
+def test_one_process_sends_at_a_time(little, tmp_path, uri):
+    """Another is told who does."""
+    with _run(little, tmp_path / "run", uri=uri) as run:
+        keep(run)
+        with Spool(run.store.storage).lease(), pytest.raises(InUseError, match="process"):
+            sync(run.store, Tracking(), uri)
+        assert sync(run.store, Tracking(), uri)[0].now
+
+
+def test_a_full_disk_costs_a_line(little, tmp_path, uri, monkeypatch, caplog):
+    """What cannot be kept is not sent, and nothing of the run fails."""
+
+    def full(*arguments):
+        raise UserError("tracking: cannot be written (No space left on device)")
+
+    with _run(little, tmp_path / "run", uri=uri) as run:
+        monkeypatch.setattr(Spool, "write", full)
+        with caplog.at_level(logging.WARNING):
+            assert track_run(run) is None
+        assert "No space left" in caplog.text
+
+
+_TRACK = """
+import sys
+from pipelines.commands.track import track
+sys.exit(track.main(sys.argv[1:], standalone_mode=False))
+"""
+
+
+def test_processes_that_send_at_once_share_a_new_database(little, tmp_path):
+    """Two runs, two processes, one SQLite file that neither finds there."""
     uri = f"sqlite:///{tmp_path}/mlflow.db"
-    run = track(tables, Tracking(uri=uri), [tmp_path / "report.html"], invocation={})
-    assert run is not None
-    kept = tmp_path / "store" / tables.sweep.name / run / "artifacts"
-    assert (kept / "report.html").read_text() == "<p>report"
-    assert MlflowClient(uri).get_run(run).info.artifact_uri == kept.as_uri()
-    assert not (tmp_path / "mlartifacts").exists()
+    paths = [tmp_path / "a", tmp_path / "b"]
+    for path in paths:
+        with _run(little, path, uri=uri) as run:
+            keep(run)
+    root = Path(__file__).parents[3]
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", _TRACK, str(path)],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(root)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for path in paths
+    ]
+    for process, path in zip(started, paths, strict=True):
+        out, err = process.communicate(timeout=300)
+        assert process.returncode == 0, err
+        assert out.startswith(f"track   {path}: MLflow run ")
+    with _run(little, paths[0], uri=uri) as run:
+        assert len(_there(uri, run)) == 2
 
 
-def test_a_dead_server_is_only_a_warning(tables, monkeypatch, caplog):
-    """Results are never lost to a tracking server: one line of warning, and no run."""
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        uri = f"http://127.0.0.1:{free.getsockname()[1]}"
-    with caplog.at_level(logging.WARNING):
-        assert track(tables, Tracking(uri=uri), [], invocation={}) is None
-    (record,) = [r for r in caplog.records if r.name == "pipelines.tracking.track"]
-    assert uri in record.getMessage()
-    assert "\n" not in record.getMessage()
+def test_the_verb_tells_what_became_of_each_run(little, tmp_path, uri):
+    """Exit code 0 and a document with where everything is; 1 where something is still kept."""
+    with _run(little, tmp_path / "run", uri="http://127.0.0.1:9"):
+        pass
+    done = _verb(tmp_path / "run", "--uri", uri, "--json")
+    assert done.return_value == 0
+    (document,) = json.loads(done.stdout)["runs"]
+    (invocation,) = document["invocations"]
+    assert document["done"] is True
+    assert invocation["sent_now"] is True
+    assert len(invocation["mlflow_run"]) == 32
+    again = _verb(tmp_path / "run", "--uri", uri)
+    assert again.stdout.rstrip().endswith("there before")
+    down = _verb(tmp_path / "run", "--uri", f"http://127.0.0.1:{closed_port()}")
+    assert down.return_value == 1
+    assert "refused" in down.stderr
 
 
-def test_no_database_is_only_a_warning(tables, tmp_path, caplog):
-    """A database that cannot be opened is a warning too."""
-    (tmp_path / "mlflow.db").write_text("this is no database")
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
-    with caplog.at_level(logging.WARNING):
-        assert track(tables, Tracking(uri=uri), [], invocation={}) is None
-    assert "not tracked in MLflow" in caplog.text
+def test_results_that_are_not_there_cannot_be_tracked(little, tmp_path, uri):
+    """The error names the stage that makes them."""
+    with _run(little, tmp_path / "run", uri=uri):
+        (tmp_path / "run" / "laws.parquet").unlink()
+    with pytest.raises(UserError, match=r"no laws\.parquet .*passlaw fit"):
+        CliRunner().invoke(
+            verb, [str(tmp_path / "run")], standalone_mode=False, catch_exceptions=False
+        )
 
 
-def _one_cell(tables, problems):
-    return replace(tables, counts=tables.counts.head(problems), laws=tables.laws.head(0))
-
-
-def _below(client, parent):
-    return client.search_runs(
-        [parent.info.experiment_id],
-        filter_string=f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'",
-    )
-
-
-def _runs(client, tracked):
-    experiment = client.get_run(tracked.run).info.experiment_id
-    return len(client.search_runs([experiment]))
-
-
-def _load(client, tracked, name):
-    import mlflow
-
-    experiment = client.get_run(tracked.run).info.experiment_id
-    found = client.search_logged_models([experiment], filter_string=f"name = '{name}'")
-    (model,) = [model for model in found if model.source_run_id == tracked.run]
-    return mlflow.pyfunc.load_model(model.artifact_location)
-
-
-def _predict(model, columns, params=None):
-    import pandas as pd
-
-    return model.predict(pd.DataFrame(columns), params=params)
-
-
-def _law(tables, model, task):
-    same = pl.col("model").is_null() if model is None else pl.col("model") == model
-    rows = tables.laws.filter(
-        same, pl.col("task") == task, pl.col("chosen"), pl.col("kind") != "emergence"
-    )
-    return coverage_law_from_dict(json.loads(rows["law"].item()))
+def _verb(path, *options):
+    """Run the verb; gives what it printed, and as `return_value` its exit code."""
+    result = CliRunner().invoke(verb, [str(path), *options], standalone_mode=False)
+    assert result.exception is None, result.output
+    return result
