@@ -9,7 +9,7 @@ PROJECT_VLLM := .venv-vllm/.ready
 PIP_VLLM := .venv-vllm/bin/pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) \
     -c constraints-vllm.txt
 
-.PHONY: install demo test test-fitting test-vllm check bench parity chaos clean
+.PHONY: install demo test test-fitting test-vllm check bench parity chaos notebooks docs clean
 
 install: $(PROJECT)
 
@@ -39,6 +39,14 @@ bench: $(TOOLS)
 parity: $(TOOLS)
 	.venv/bin/python -m pytest tests/parity --simulations 2000 --table tests/parity/README.md
 
+# Executes the notebooks and keeps them, with what they show, in notebooks/build/.
+notebooks: $(TOOLS)
+	.venv/bin/python notebooks/execute.py
+
+# Builds the documentation site in notebooks/site/build/.
+docs: $(TOOLS)
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --config-file notebooks/site/mkdocs.yml
+
 chaos: $(TOOLS)
 	.venv/bin/python -m pytest tests/chaos --kills 200 --table tests/chaos/README.md
 
@@ -54,7 +62,7 @@ $(PROJECT): .venv/bin/pip pyproject.toml constraints.txt
 	touch $@
 
 $(TOOLS): $(PROJECT)
-	$(PIP) --group test --group check --group cluster
+	$(PIP) --group test --group check --group cluster --group docs
 	touch $@
 
 # `fitting` promises numpy and scipy alone; here is nothing else for it to find.

@@ -95,7 +95,6 @@ def show(runs: list[Listed], console: Console) -> None:
     """Print the runs as a table, and below it what is wrong with any."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("run", overflow="fold")
-    table.add_column("sweep")
     for heading in ("models", "tasks", "samples", "pass rate"):
         table.add_column(heading, justify="right")
     table.add_column("state")
@@ -103,7 +102,6 @@ def show(runs: list[Listed], console: Console) -> None:
         rate = f"{run.passed / run.samples:.3g}" if run.samples and run.passed is not None else "-"
         table.add_row(
             escape(run.run),
-            escape(run.name or "-"),
             *("-" if number is None else f"{number:,}" for number in (run.models, run.tasks)),
             "-" if run.samples is None else f"{run.samples:,}",
             rate,

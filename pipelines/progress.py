@@ -67,8 +67,9 @@ class Display:
 
     def __enter__(self) -> Self:
         """Take the line, if there is a terminal."""
-        console = Console(file=self._stream)
-        if console.is_terminal:
+        # Not what rich takes for one: notebooks set FORCE_COLOR, and cannot redraw.
+        if self._stream.isatty():
+            console = Console(file=self._stream)
             self._rows = max(min(MOST_CELLS, console.height - 4), 1)
             self._live = Live(console=console, refresh_per_second=2, transient=True)
             self._live.__enter__()
