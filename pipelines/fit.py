@@ -4,7 +4,6 @@ Turns columns into arrays, calls `fitting`, and turns its records into the table
 tables and laws; not how samples were drawn or scored, nor where a run lies.
 """
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -32,6 +31,7 @@ from fitting import (
 )
 from fitting.laws import FloatArray
 from operators.schemas import CURVES, LAWS, RATES, check
+from pipelines import strict_json
 from pipelines.errors import UserError
 from pipelines.run import Run, version
 from pipelines.sweeps.config import Sweep, digest
@@ -353,14 +353,14 @@ def _law_row(
         "family": law.family,
         "model": model,
         "task": task,
-        "parameters": _json(free),
-        "intervals": _json({name: law.interval(name) for name in free}),
-        "goodness": _json(law.goodness),
+        "parameters": strict_json.dumps(free),
+        "intervals": strict_json.dumps({name: law.interval(name) for name in free}),
+        "goodness": strict_json.dumps(law.goodness),
         "converged": law.status is Status.CONVERGED,
         "status": law.status.value,
         "chosen": chosen,
         "held_out": ", ".join(cell.model for cell in held_out) or None,
-        "law": _json(law.to_dict()),
+        "law": strict_json.dumps(law.to_dict()),
     }
 
 
@@ -373,28 +373,17 @@ def _emergence_row(task: str, verdict: Emergence, models: int) -> Row:
         "family": "quadratic",
         "model": None,
         "task": task,
-        "parameters": _json({**values, "p_value": verdict.p_value}),
-        "intervals": _json(bounds),
-        "goodness": _json({"models": models}),
+        "parameters": strict_json.dumps({**values, "p_value": verdict.p_value}),
+        "intervals": strict_json.dumps(bounds),
+        "goodness": strict_json.dumps({"models": models}),
         "converged": math.isfinite(verdict.p_value),
         "status": verdict.growth.value,
         "chosen": True,
         "held_out": None,
-        "law": _json({"kind": "emergence", "family": "quadratic", "growth": verdict.growth.name}),
+        "law": strict_json.dumps(
+            {"kind": "emergence", "family": "quadratic", "growth": verdict.growth.name}
+        ),
     }
-
-
-def _json(value: Any) -> str:
-    """Return strict JSON, in which what is not a finite number is null."""
-    return json.dumps(_finite(value), allow_nan=False)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _frame(rows: Sequence[Row], schema: pa.Schema, name: str) -> pl.DataFrame:

@@ -10,9 +10,13 @@ from tests.browser.pages import PAGES, write_pages
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """Headless Chromium; without one tests are skipped, or fail where CI has to have it."""
+    """Headless Chromium; without one tests are skipped, or fail where CI has to have it.
+
+    No longer than a module: while playwright is there its event loop runs in this thread, where
+    other tests start theirs.
+    """
     found = next(filter(None, map(shutil.which, _NAMES)), None)
     if found is None:
         _missing(f"no browser: none of {', '.join(_NAMES)} is installed")
@@ -33,7 +37,7 @@ def _missing(reason):
     pytest.skip(reason)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def folder(browser, tmp_path_factory):
     """A folder with every page; built only where there is a browser to open them."""
     folder = tmp_path_factory.mktemp("pages")
@@ -73,7 +77,7 @@ def opened(browser, folder):
     opened.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def resting(browser, folder):
     """Each page opened once on a wide screen, for tests that only look."""
     opened = Opened(browser, folder)

@@ -597,7 +597,7 @@ class TestSection:
         ("change", "message"),
         [
             ({"usd_per_million_prompt_tokens": 1.0}, "give both prices"),
-            ({"extra_body": {"seed": 1}}, "extra_body: 'seed' is set by the sweep"),
+            ({"extra_body": {"seed": 1}}, "extra_body.seed: is set by the sweep"),
             ({"concurrency": 0}, "concurrency: is 0"),
         ],
     )
