@@ -14,7 +14,7 @@ from pipelines.commands.terminal import (
 )
 
 
-@click.command()
+@click.command(short_help="Merge a run's many small files into few.")
 @click.argument("target", metavar="RUN")
 @click.option("--target-mib", type=click.IntRange(min=1), default=256, show_default=True,
               help="Size of a merged file, about.")  # fmt: skip

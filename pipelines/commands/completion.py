@@ -7,7 +7,7 @@ from pipelines.commands.terminal import DONE
 from pipelines.errors import UserError
 
 
-@click.command()
+@click.command(short_help="Print what makes the Tab key complete passlaw.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> int:

@@ -16,7 +16,7 @@ from pipelines.commands.terminal import (
 )
 
 
-@click.command()
+@click.command(short_help="Write a set to train on.")
 @click.argument("target", metavar="RUN")
 @click.option(
     "--kind", type=click.Choice(["sft", "rejection", "preferences", "difficulty"]), required=True,

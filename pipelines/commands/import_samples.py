@@ -36,7 +36,7 @@ _PACKED = 8
 """By how much files that are compressed are larger in memory, about."""
 
 
-@click.command("import")
+@click.command("import", short_help="Make a run of samples, counts or logs that you have.")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
 @click.option("--run", "run", metavar="RUN", help="Run directory or URL that gets them.")
 @click.option("--format", "forced", type=click.Choice(_FORMATS), default="auto", show_default=True,

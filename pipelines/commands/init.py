@@ -31,7 +31,7 @@ def _size(_: click.Context, option: click.Parameter, value: str | None) -> int |
     return int(number)
 
 
-@click.command()
+@click.command(short_help="Write a first sweep file, every line explained.")
 @click.argument("file", default="sweep.yaml", type=click.Path(path_type=Path), metavar="[FILE]")
 @click.option("--task", type=click.Choice(starter.TASKS), help="What is asked.  [arithmetic]")
 @click.option("--engine", type=click.Choice(starter.ENGINES), help="What samples.  [transformers]")

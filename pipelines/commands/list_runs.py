@@ -7,7 +7,7 @@ import click
 from pipelines.commands.terminal import DONE, WITH_FAILURES, console, json_option, result
 
 
-@click.command()
+@click.command(short_help="List the runs in a folder, and how far each is.")
 @click.argument("folder", default="runs", metavar="[FOLDER]")
 @json_option
 def ls(folder: str) -> int:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pipelines.planning.next_size import SizeQuestion
 
 
-@click.group()
+@click.group(short_help="How many tries, at what cost, to learn something.")
 def plan() -> None:
     """Plan: how many tries, at what cost, to learn something.
 

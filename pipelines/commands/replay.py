@@ -15,7 +15,7 @@ from pipelines.commands.terminal import (
 )
 
 
-@click.command()
+@click.command(short_help="Tell what other allocations would have cost.")
 @click.argument("target", metavar="RUN")
 @click.option(
     "--policy", "policies", multiple=True, required=True, metavar="NAME[:KEY=VALUE,...]",

@@ -6,7 +6,7 @@ from pipelines import strict_json
 from pipelines.commands.terminal import DONE
 
 
-@click.command()
+@click.command(short_help="Print the JSON schema of a sweep file, for editors.")
 @click.option("--json", is_flag=True, expose_value=False, help="Changes nothing: it is JSON.")
 def schema() -> int:
     """Print the JSON schema of a sweep file, with which editors complete and check it.

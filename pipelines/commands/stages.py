@@ -39,7 +39,7 @@ Stage = Callable[["Run"], tuple[int, dict[str, Any]]]
               help="Exit with 0 while another process writes to the run.")  # fmt: skip
 @json_option
 def run(target: str, overrides: tuple[str, ...], skip_if_running: bool) -> int:
-    """Sample, score, fit and report; goes on where an earlier run stopped."""
+    """Sample, score, fit and report; go on where a run stopped."""
     from pipelines.run import opened
 
     stages = (_sample, _score, _fit, _report, _track)
@@ -63,7 +63,7 @@ def sample(target: str, overrides: tuple[str, ...]) -> int:
 @overrides_option
 @json_option
 def score(target: str, overrides: tuple[str, ...]) -> int:
-    """Score what is not scored, or was against other answers; then count."""
+    """Score what is not scored, or was against other answers; count."""
     from pipelines.run import opened, reopened
 
     # A sweep file may hold new answers; a run directory keeps the problems that it was asked.
@@ -76,7 +76,7 @@ def score(target: str, overrides: tuple[str, ...]) -> int:
 @overrides_option
 @json_option
 def fit(target: str, overrides: tuple[str, ...]) -> int:
-    """Fit coverage and PassUntil laws to the counts, and judge what choosing is worth."""
+    """Fit laws to the counts, and judge what choosing is worth."""
     from pipelines.run import reopened
 
     return each(target, overrides, partial(_do, opening=reopened, stages=(_fit,)))

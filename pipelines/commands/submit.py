@@ -7,7 +7,7 @@ import click
 from pipelines.commands.terminal import DONE, json_option, overrides_option, result, say, wants_json
 
 
-@click.command()
+@click.command(short_help="Have a Ray cluster run a sweep, as a job.")
 @click.argument("target", metavar="SWEEP.yaml", type=click.Path(path_type=Path))
 @overrides_option
 @click.option("--address", metavar="URL",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pipelines.tracking.track import Outcome
 
 
-@click.command()
+@click.command(short_help="Send to MLflow what was not sent yet.")
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True)
 @click.option("--uri", metavar="URI", help="Send to this server or database, instead of the run's.")
 @click.option("--register/--no-register", default=None,
